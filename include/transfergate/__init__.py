@@ -1,0 +1,1 @@
+"""transfergate: does pre-training help this ticker? A gate for transfer of trading policies."""

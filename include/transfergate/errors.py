@@ -1,0 +1,67 @@
+"""Every refusal that transfergate can make, as one tree.
+
+TransferGateError
+├── SettingsError          a setting is out of bounds or contradicts another
+├── SourceError            a source cannot deliver what was asked
+├── BarsRejected           a whole batch of bars failed a critical check; nothing was loaded
+├── WarehouseBusy          another process holds the DuckDB file
+├── SnapshotError          a feature snapshot is missing, torn or does not fit
+├── StorageConflict        a write-once object exists with other content
+├── MarketError            the market arithmetic got an impossible input
+├── TrainingError          training diverged or its inputs do not fit
+├── NotEnoughData          a ticker has too few sessions for what was asked
+├── GateInputError         a file of returns cannot be judged
+└── RegistryError          a version or alias does not exist, or may not be moved
+
+A message says what, where, what was expected, what was found, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class TransferGateError(Exception):
+    """Base of every refusal; the command line exits with 2 on it."""
+
+
+class SettingsError(TransferGateError):
+    """A setting is out of bounds or contradicts another."""
+
+
+class SourceError(TransferGateError):
+    """A source cannot deliver what was asked."""
+
+
+class BarsRejected(TransferGateError):
+    """A whole batch of bars failed a critical check; nothing was loaded."""
+
+
+class WarehouseBusy(TransferGateError):
+    """Another process holds the DuckDB file."""
+
+
+class SnapshotError(TransferGateError):
+    """A feature snapshot is missing, torn or does not fit."""
+
+
+class StorageConflict(TransferGateError):
+    """A write-once object exists with other content."""
+
+
+class MarketError(TransferGateError):
+    """The market arithmetic got an impossible input."""
+
+
+class TrainingError(TransferGateError):
+    """Training diverged or its inputs do not fit."""
+
+
+class NotEnoughData(TransferGateError):
+    """A ticker has too few sessions for what was asked."""
+
+
+class GateInputError(TransferGateError):
+    """A file of returns cannot be judged."""
+
+
+class RegistryError(TransferGateError):
+    """A version or alias does not exist, or may not be moved."""

@@ -1,0 +1,16 @@
+"""The artefact root: write-once objects, atomic publishes, snapshot reading.
+
+The only place that knows whether artefacts lie in a folder or an object store.
+"""
+
+from transfergate.storage.artefacts import ArtefactStore, content_hash, json_bytes
+from transfergate.storage.snapshots import Snapshot, list_snapshots, open_snapshot
+
+__all__ = [
+    "ArtefactStore",
+    "Snapshot",
+    "content_hash",
+    "json_bytes",
+    "list_snapshots",
+    "open_snapshot",
+]
