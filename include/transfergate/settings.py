@@ -26,7 +26,8 @@ from transfergate.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-Ticker = Annotated[str, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9.^=&_\-]{0,19}$")]
+TICKER_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9.^=&_\-]{0,19}$"
+Ticker = Annotated[str, Field(pattern=TICKER_PATTERN)]
 SourceName = Literal["sample", "files", "synthetic"]
 SOURCE_NAMES: tuple[str, ...] = ("sample", "files", "synthetic")
 
@@ -236,6 +237,20 @@ class GateParams(Params):
     min_seeds: int = Field(3, ge=1)
 
 
+class ScheduleParams(Params):
+    """When the DAGs run by themselves (DESIGN section 8, Schedules)."""
+
+    ingest: Literal["daily", "manual"] = "daily"
+    ingest_cron: str = Field("0 18 * * 1-5", description="after the close, in exchange time")
+    timezone: str = Field("America/New_York", description="of the exchange")
+    ingest_lookback_days: int = Field(
+        7, ge=0, le=3660, description="a scheduled run fetches again so far back: late corrections"
+    )
+    retrain: Literal["monthly", "asset", "manual"] = Field(
+        "monthly", description="asset: every new feature snapshot pre-trains (the one-shot chain)"
+    )
+
+
 class Settings(BaseSettings):
     """The whole configuration of one installation."""
 
@@ -266,6 +281,7 @@ class Settings(BaseSettings):
     pretrain: PretrainParams = PretrainParams()
     finetune: FinetuneParams = FinetuneParams()
     gate: GateParams = GateParams()
+    schedules: ScheduleParams = ScheduleParams()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,85 @@
+"""What the run that woke this DAG had made: the ``extra`` of asset events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow.sdk import Asset
+
+from transfergate.orchestration.assets import BARS
+
+
+def upstream_extras(
+    asset: Asset, triggering_asset_events: Any, inlet_events: Any
+) -> list[dict[str, Any]]:
+    """Extras of the events that started this run, oldest first.
+
+    A run that no event started (by hand, by the clock, a backfill, ``dag.test``) gets the newest
+    event that the asset has, if there is one.
+
+    Args:
+        asset: The upstream asset; the task must declare it as an inlet.
+        triggering_asset_events: From the task's context; not in time order.
+        inlet_events: From the task's context.
+    """
+    woken_by: Mapping[Any, Iterable[Any]] = triggering_asset_events or {}
+    events = list(woken_by[asset]) if asset in woken_by else []
+    if not events and inlet_events is not None:
+        events = list(inlet_events[asset].ascending(False).limit(1))
+    return [dict(event.extra) for event in sorted(events, key=lambda event: event.timestamp)]
+
+
+def upstream_extra(
+    asset: Asset,
+    triggering_asset_events: Any,
+    inlet_events: Any,
+    *,
+    needs: str,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Extra of the newest upstream event, overridden by what the run was given by hand.
+
+    Args:
+        asset: See ``upstream_extras``.
+        triggering_asset_events: See ``upstream_extras``.
+        inlet_events: See ``upstream_extras``.
+        needs: The key without which the task cannot start.
+        given: The run's parameters; a ``None`` there overrides nothing. When ``needs`` itself is
+            given, nothing else is taken from the event: it may describe another object.
+
+    Raises:
+        ValueError: If neither an event nor a parameter supplies ``needs``.
+    """
+    explicit = {key: value for key, value in given.items() if value is not None}
+    if needs in explicit:
+        return explicit
+    extras = upstream_extras(asset, triggering_asset_events, inlet_events)
+    merged = (extras[-1] if extras else {}) | explicit
+    if merged.get(needs) is None:
+        raise ValueError(
+            f"nothing to start from: asset {asset.name!r} has no event with {needs!r} and the run "
+            f"has no parameter {needs!r}; run the upstream DAG first, or trigger this one with "
+            f"{needs!r} filled in"
+        )
+    return merged
+
+
+def changed_sources(
+    given: str | None, triggering_asset_events: Any, inlet_events: Any
+) -> list[str]:
+    """Sources whose bars the waking loads brought, each once; or the one given by hand.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    if given is not None:
+        return [given]
+    extras = upstream_extras(BARS, triggering_asset_events, inlet_events)
+    sources = sorted({str(extra["source"]) for extra in extras if extra.get("source")})
+    if not sources:
+        raise ValueError(
+            "no bars were loaded yet and the run has no parameter 'source'; "
+            "run ingest_daily_bars first"
+        )
+    return sources

@@ -1,0 +1,39 @@
+"""Which failures are worth another try, and why; spread into a task's arguments.
+
+Steps are transactions: a second try either finds the work done or does it anew.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from transfergate.orchestration.notify import LogFailure
+
+_BUSY = RetryRule(
+    exception="transfergate.errors.WarehouseBusy",
+    action=RetryAction.RETRY,
+    retry_delay=timedelta(seconds=30),
+    reason="another process holds the warehouse; it is released when that process ends",
+)
+_REFUSED = RetryRule(
+    exception=["transfergate.errors.TransferGateError", "builtins.ValueError"],
+    action=RetryAction.FAIL,
+    reason="a refusal depends on its inputs alone: the same inputs are refused again",
+)
+
+DEFAULTS: dict[str, Any] = {
+    "retries": 1,
+    "retry_delay": timedelta(seconds=10),
+    "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _REFUSED]),
+    "on_failure_callback": [LogFailure()],
+}
+"""For every task: one more try in case its process was killed; refusals fail at once."""
+
+WAREHOUSE: dict[str, Any] = {"pool": "duckdb_writer", "retries": 3}
+"""One writer at a time: DuckDB refuses every other process while one has the file open."""
+
+TRAINING: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "retries": 2}
+"""Training resumes from its checkpoints, so a lost worker costs minutes, not the run."""

@@ -1,0 +1,58 @@
+"""When DAGs run by themselves, and which sessions such a run is about."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import CronTriggerTimetable
+
+from transfergate.orchestration.assets import FEATURES
+from transfergate.settings import ScheduleParams
+
+
+def ingest_schedule(schedules: ScheduleParams) -> Any:
+    """After every close in exchange time, or by hand."""
+    if schedules.ingest == "manual":
+        return None
+    return CronTriggerTimetable(schedules.ingest_cron, timezone=schedules.timezone)
+
+
+def retrain_schedule(schedules: ScheduleParams) -> Any:
+    """First evening of a month, on every new feature snapshot, or by hand."""
+    if schedules.retrain == "asset":
+        return [FEATURES]
+    if schedules.retrain == "manual":
+        return None
+    return CronTriggerTimetable("0 20 1 * *", timezone=schedules.timezone)
+
+
+def session_window(
+    logical_date: datetime | None,
+    schedules: ScheduleParams,
+    start: str | None,
+    end: str | None,
+) -> tuple[str | None, str | None]:
+    """First and last session date that an ingest run asks its source for.
+
+    A run by the clock or a backfill has a logical date: the window ends with that day in
+    exchange time and reaches back far enough for late corrections. A run by hand has none, and
+    asks for what its form says; an open bound means all that the source has.
+
+    Args:
+        logical_date: Of the run; aware.
+        schedules: For the exchange's time zone and the look-back.
+        start: Asked for by hand (ISO date); takes precedence.
+        end: Asked for by hand (ISO date); takes precedence.
+
+    Raises:
+        ValueError: If the window ends before it starts.
+    """
+    if logical_date is not None and not (start or end):
+        session = logical_date.astimezone(ZoneInfo(schedules.timezone)).date()
+        end = session.isoformat()
+        start = (session - timedelta(days=schedules.ingest_lookback_days)).isoformat()
+    if start and end and date.fromisoformat(start) > date.fromisoformat(end):
+        raise ValueError(f"start {start} is after end {end}: exchange the two dates")
+    return start, end
