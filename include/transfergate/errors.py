@@ -56,7 +56,15 @@ class TrainingError(TransferGateError):
 
 
 class NotEnoughData(TransferGateError):
-    """A ticker has too few sessions for what was asked."""
+    """A ticker has too few sessions for what was asked.
+
+    Attributes:
+        missing_sessions: How many more sessions would be enough; 0 where that is not known.
+    """
+
+    def __init__(self, message: str, missing_sessions: int = 0) -> None:
+        super().__init__(message)
+        self.missing_sessions = missing_sessions
 
 
 class GateInputError(TransferGateError):

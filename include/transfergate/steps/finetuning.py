@@ -1,0 +1,348 @@
+"""Step of one target ticker: train both arms over the folds, score, keep the record, refit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from transfergate.errors import NotEnoughData, SettingsError, TransferGateError
+from transfergate.evaluation.ledger import Ledger
+from transfergate.evaluation.splits import (
+    Fold,
+    Window,
+    refit_fold,
+    sessions_missing,
+    usable_folds,
+    walk_forward_folds,
+)
+from transfergate.learning import Weights, select_models
+from transfergate.market import Panel
+from transfergate.registry import Registry
+from transfergate.settings import Settings
+from transfergate.steps.pretraining import (
+    default_targets,
+    device,
+    foundation_weights,
+    load_panel,
+    log_progress,
+    prepare_torch,
+    publish,
+    read_foundation,
+)
+from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
+from transfergate.transfer import audits
+from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
+from transfergate.transfer.bundles import read_bundle, read_weights, sha256, weights_bytes
+from transfergate.transfer.pretraining import first_ready
+from transfergate.transfer.recipe import document_hash, recipe_document
+from transfergate.transfer.scoring import (
+    arm_paths,
+    ledger_rows,
+    model_paths,
+    reference_paths,
+    test_window,
+)
+
+log = logging.getLogger(__name__)
+
+
+def plan_finetune(
+    settings: Settings, foundation_version: str, targets: Sequence[str] | None = None
+) -> list[str]:
+    """Return the target tickers, sorted; a target may not be a source of the foundation.
+
+    Raises:
+        SettingsError: If a target is a source, or there is no target.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    manifest = read_foundation(store, foundation_version)
+    snapshot = open_snapshot(store, manifest["snapshot_id"])
+    wanted = sorted(targets or default_targets(settings, snapshot, manifest["sources"]))
+    both = sorted(set(wanted) & set(manifest["sources"]))
+    if both or not wanted:
+        raise SettingsError(
+            f"targets {wanted} of foundation {foundation_version}: {both} are among its sources, "
+            f"expected at least one target that is not; name other targets or pre-train without "
+            f"those tickers"
+        )
+    return wanted
+
+
+def finetune_ticker(settings: Settings, foundation_version: str, ticker: str) -> dict[str, Any]:
+    """Train, score and record both arms of one ticker, and refit the candidate on all its data.
+
+    Folds that are in the ledger already are neither trained nor scored again.
+
+    Returns:
+        ``{"ticker", "status", "reason", "recipe", "candidate", "foundation_version",
+        "n_foundations", "audits", "missing_sessions", "new_folds", "already"}`` with status
+        ``trained``, ``no_folds`` (too short a history: nothing was trained) or ``failed`` (the
+        ticker's own defect; the reason says which).
+    """
+    store = ArtefactStore(settings.artefact_root)
+    manifest = read_foundation(store, foundation_version)
+    recipe = document_hash(recipe_document(manifest["document"], settings))
+    result: dict[str, Any] = {
+        "ticker": ticker,
+        "status": "failed",
+        "reason": None,
+        "recipe": recipe,
+        "candidate": None,
+        "foundation_version": foundation_version,
+        "n_foundations": 0,
+        "audits": [],
+        "missing_sessions": 0,
+        "new_folds": 0,
+        "already": False,
+    }
+    run_key = f"finetunes/{recipe}/{ticker}/run-{foundation_version}.json"
+    if store.exists(run_key):
+        log.info("%s: fine-tuned from foundation %s before, nothing to do", ticker, manifest)
+        return {**store.read_json(run_key), "already": True, "new_folds": 0}
+    try:
+        done = _TickerRun(settings, store, manifest, recipe, ticker).run()
+    except NotEnoughData as error:
+        missing = {"missing_sessions": error.missing_sessions}
+        return {**result, "status": "no_folds", "reason": str(error), **missing}
+    except TransferGateError as error:
+        log.warning("%s failed: %s", ticker, error)
+        return {**result, "reason": str(error)}
+    result.update(done, status="trained")
+    store.write_once(run_key, json_bytes({**result, "already": True, "new_folds": 0}))
+    return result
+
+
+class _TickerRun:
+    """One ticker's way through training, scoring and recording."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ArtefactStore,
+        manifest: dict[str, Any],
+        recipe: str,
+        ticker: str,
+    ) -> None:
+        self.settings, self.store, self.manifest = settings, store, manifest
+        self.recipe, self.ticker = recipe, ticker
+        self.snapshot: Snapshot = open_snapshot(store, manifest["snapshot_id"])
+        self.ledger = Ledger(store)
+        self.burn_in = settings.finetune.optimiser.burn_in_sessions
+        self.seed_parts = (settings.seed, recipe, ticker)
+
+    def run(self) -> dict[str, Any]:
+        prepare_torch(self.settings)
+        panel = load_panel(self.snapshot, [self.ticker]).to(device(self.settings))
+        folds = self._folds(panel)
+        new = [fold for fold in folds if not self.store.exists(self._fold_key(fold))]
+        refit = refit_fold(len(panel.sessions), self.settings.walk_forward)
+        first = first_ready(panel, [0])
+        refit = Fold(refit.number, Window(first, refit.train.stop), refit.validation, None)
+        foundations = foundation_weights(self.store, self.manifest, [*new, refit])
+        log.info("%s: training %d new folds of %d, and the refit", self.ticker, len(new), len(folds))
+        runs = train_arms(
+            panel,
+            [*new, refit],
+            foundations,
+            arms_of_fold=[(FINETUNED, SCRATCH)] * len(new) + [(FINETUNED,)],
+            market=self.settings.market,
+            network=self.settings.network,
+            params=self.settings.finetune,
+            seed_parts=self.seed_parts,
+            on_progress=log_progress(f"fine-tuning {self.ticker}"),
+        )
+        for number, fold in enumerate(new):
+            arms = {run.arm: run for run in runs if run.fold.number == fold.number}
+            self._record_fold(panel, fold, arms, select_models(foundations, [number]))
+        candidate = self._publish_candidate(panel, runs[-1], folds)
+        self._score_champion(panel, folds)
+        records = [self.store.read_json(self._fold_key(fold)) for fold in folds]
+        return {
+            "candidate": candidate,
+            "new_folds": len(new),
+            "n_foundations": len({record["foundation_seed"] for record in records}),
+            "audits": [
+                audits.budget_parity(records),
+                audits.leakage(records, self.ticker, self.manifest["sources"]),
+            ],
+        }
+
+    def _folds(self, panel: Panel) -> list[Fold]:
+        params = self.settings.walk_forward
+        ordinal = self.snapshot.manifest["first_session_ordinal"]
+        known = {checkpoint["fold"] for checkpoint in self.manifest["checkpoints"]}
+        folds = [
+            fold
+            for fold in usable_folds(
+                walk_forward_folds(len(panel.sessions), ordinal, params),
+                first_ready(panel, [0]),
+                params,
+            )
+            if fold.number in known
+        ]
+        if not folds:
+            n_ready = int(panel.ready[0].sum())
+            missing = sessions_missing(n_ready, params)
+            raise NotEnoughData(
+                f"{self.ticker}: {n_ready} sessions with all features known, no walk-forward fold "
+                f"fits; expected {n_ready + missing} for the first one ({missing} more), and "
+                f"{self.settings.gate.min_oos_sessions} out-of-sample sessions for a verdict",
+                missing_sessions=missing,
+            )
+        return folds
+
+    def _fold_key(self, fold: Fold) -> str:
+        return f"finetunes/{self.recipe}/{self.ticker}/{fold.name}/fold.json"
+
+    def _record_fold(
+        self, panel: Panel, fold: Fold, arms: dict[str, ArmRun], foundation: Weights
+    ) -> None:
+        """Ledger rows first, the fold's record last: a retry after a crash repeats both."""
+        market, network = self.settings.market, self.settings.network
+        for name, run in arms.items():
+            self._append(fold, name, ledger_rows(panel, fold, arm_paths(panel, run, market, network, self.burn_in)))
+        references = reference_paths(
+            panel,
+            fold,
+            {name: tensor.to(panel.features.device) for name, tensor in foundation.items()},
+            market,
+            network,
+            burn_in=self.burn_in,
+            seed_parts=self.seed_parts,
+        )
+        for name, path in references.items():
+            self._append(fold, name, ledger_rows(panel, fold, [path]))
+        checkpoint = next(
+            item for item in self.manifest["checkpoints"] if item["fold"] == fold.number
+        )
+        content = weights_bytes(arms[FINETUNED].weights)
+        record = {
+            "fold": fold.name,
+            "windows": {
+                "train": _dates(panel, fold.train),
+                "validation": _dates(panel, fold.validation),
+                "test": _dates(panel, test_window(fold)),
+            },
+            "scored": _dates(panel, test_window(fold)),
+            "foundation_version": self.manifest["version"],
+            "foundation_seed": checkpoint["seed"],
+            "foundation_last_session": checkpoint["last_session"],
+            "weights_sha256": sha256(content),
+            "arms": {name: _arm_record(run) for name, run in arms.items()},
+        }
+        publish(self.store, self._fold_key(fold).rsplit("/", 1)[0], record, "fold.json", content)
+
+    def _append(self, fold: Fold, arm: str, rows: pa.Table) -> None:
+        self.ledger.append(self.recipe, self.ticker, fold.number, arm, rows)
+
+    def _publish_candidate(self, panel: Panel, run: ArmRun, folds: Sequence[Fold]) -> str:
+        """Publish the refit as a model version: K policies, how to average them, and lineage."""
+        content = weights_bytes(run.weights)
+        bundle = {
+            "ticker": self.ticker,
+            "recipe": self.recipe,
+            "snapshot_id": self.snapshot.id,
+            "source": self.manifest["source"],
+            "foundation_version": self.manifest["version"],
+            "features": self.snapshot.manifest["features"],
+            "feature_sql_hash": self.snapshot.manifest["sql_hash"],
+            "z_window": self.snapshot.manifest["z_window"],
+            "market": self.settings.market.model_dump(mode="json"),
+            "network": self.settings.network.model_dump(mode="json"),
+            "burn_in_sessions": self.burn_in,
+            "averaging": "equal sub-accounts: the position is the mean over the policies",
+            "flat": run.choice is None,
+            "train_sessions": _dates(panel, run.fold.train),
+            "last_session": str(panel.sessions[run.fold.validation.stop - 1]),
+            "weights_sha256": sha256(content),
+            "folds": [fold.name for fold in folds],
+            "code_version": self.settings.code_version,
+            "run": _arm_record(run),
+        }
+        version = content_hash(json_bytes({**bundle, "code_version": ""}))
+        bundle["version"] = version
+        publish(self.store, f"candidates/{self.ticker}/{version}", bundle, "bundle.json", content)
+        return version
+
+    def _score_champion(self, panel: Panel, folds: Sequence[Fold]) -> None:
+        """Score the current champion on each fold that its weights have not seen.
+
+        Its recipe's own weights of that fold where they were kept, else the promoted weights on
+        folds after its last session.
+        """
+        champion = Registry(self.store, self.settings.tracking_uri).champion(self.ticker)
+        if champion is None:
+            return
+        bundle = read_bundle(self.store, self.ticker, champion.version)
+        settings = self.settings
+        if bundle["features"] != self.snapshot.manifest["features"]:
+            log.warning("%s: champion reads other features, not scored", self.ticker)
+            return
+        market = settings.market
+        network = settings.network.model_validate(bundle["network"])
+        for fold in folds:
+            key = f"finetunes/{bundle['recipe']}/{self.ticker}/{fold.name}"
+            record = (
+                self.store.read_json(f"{key}/fold.json")
+                if self.store.exists(f"{key}/fold.json")
+                else None
+            )
+            if record is not None:
+                flat = record["arms"][FINETUNED]["choice"] is None
+                weights = read_weights(
+                    self.store, f"{key}/weights.safetensors", record["weights_sha256"]
+                )
+            elif fold.test and bundle["last_session"] < str(panel.sessions[fold.test.first]):
+                flat = bundle["flat"]
+                weights = read_weights(
+                    self.store,
+                    f"candidates/{self.ticker}/{champion.version}/weights.safetensors",
+                    bundle["weights_sha256"],
+                )
+            else:
+                continue
+            self._append_champion(panel, fold, weights, flat, champion.version, market, network)
+
+    def _append_champion(
+        self,
+        panel: Panel,
+        fold: Fold,
+        weights: Weights,
+        flat: bool,
+        version: str,
+        market: Any,
+        network: Any,
+    ) -> None:
+        if fold.test is None:
+            return
+        on_device = {name: tensor.to(panel.features.device) for name, tensor in weights.items()}
+        paths = model_paths(panel, on_device, fold.test, market, network, self.burn_in)
+        mean = type(paths[0])(
+            *(
+                sum(getattr(path, name) for path in paths) / len(paths) * (0.0 if flat else 1.0)
+                for name in ("net_return", "position", "turnover", "cost")
+            )
+        )
+        self._append(fold, "champion", ledger_rows(panel, fold, [mean], version))
+
+
+def _dates(panel: Panel, window: Window) -> list[str]:
+    return [str(panel.sessions[window.first]), str(panel.sessions[window.stop - 1])]
+
+
+def _arm_record(run: ArmRun) -> dict[str, Any]:
+    return {
+        "choice": run.choice,
+        "validation_sharpe": list(run.validation_sharpe),
+        "seeds": list(run.seeds),
+        "n_seeds": len(run.seeds),
+        "n_choices": len(run.validation_sharpe),
+        "sessions": run.sessions,
+        "env_steps": run.env_steps,
+        "updates": run.updates,
+        "trained_models": run.trained_models,
+        "learning_curve": list(run.learning_curve),
+    }

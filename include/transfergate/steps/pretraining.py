@@ -1,0 +1,286 @@
+"""Steps of the foundation: pre-train, back-test on unseen sessions, register."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from transfergate.errors import RegistryError, SettingsError
+from transfergate.evaluation.splits import Fold
+from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
+from transfergate.market import Panel, build_panel
+from transfergate.registry import Registry
+from transfergate.settings import Settings
+from transfergate.storage import ArtefactStore, Snapshot, content_hash, open_snapshot
+from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
+from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrain_family
+from transfergate.transfer.recipe import document_hash, foundation_document
+
+log = logging.getLogger(__name__)
+
+
+def pretrain_foundation(
+    settings: Settings,
+    snapshot_id: str,
+    sources: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+) -> str:
+    """Pre-train the foundation family on a snapshot's source tickers.
+
+    Args:
+        settings: Settings.
+        snapshot_id: A published snapshot.
+        sources: Tickers to learn from; None for the source's universe.
+        targets: Tickers that must not be learnt from; None for the source's universe.
+
+    Returns:
+        The foundation version. Training that was done before is found again and not repeated; a
+        killed one resumes from its last checkpoint.
+
+    Raises:
+        SettingsError: If no source ticker is left, or a ticker is both source and target.
+        NotEnoughData: If the sources' history is too short.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    snapshot = open_snapshot(store, snapshot_id)
+    tickers = source_tickers(settings, snapshot, sources, targets)
+    document = foundation_document(settings, snapshot, tickers)
+    version = content_hash(document_hash(document), snapshot.id, str(settings.seed))
+    if store.exists(f"foundations/{version}"):
+        log.info("foundation %s exists, trained on the same snapshot: nothing to do", version)
+        return version
+    prepare_torch(settings)
+    panel = load_panel(snapshot, tickers).to(device(settings))
+    folds = family_folds(panel, snapshot.manifest["first_session_ordinal"], settings.walk_forward)
+    log.info("pre-training %s: %d checkpoints on %d tickers", version, len(folds), len(tickers))
+    checkpoint_key = f"work/foundation-{version}"
+    family = pretrain_family(
+        panel,
+        folds,
+        market=settings.market,
+        network=settings.network,
+        params=settings.pretrain,
+        seed_parts=(settings.seed, document_hash(document)),
+        checkpoint=Checkpoint(store, checkpoint_key),
+        on_progress=log_progress("pre-training"),
+    )
+    content = weights_bytes(family.result.weights)
+    manifest = {
+        "version": version,
+        "snapshot_id": snapshot.id,
+        "source": snapshot.manifest["source"],
+        "sources": list(tickers),
+        "document": document,
+        "seed": settings.seed,
+        "code_version": settings.code_version,
+        "device": str(device(settings)),
+        "weights_sha256": sha256(content),
+        "env_steps": [int(value) for value in family.result.steps],
+        "updates": [int(value) for value in family.result.updates],
+        "checkpoints": [
+            {
+                "name": fold.name,
+                "fold": fold.number,
+                "seed": seed,
+                "train_last_session": str(panel.sessions[fold.train.stop - 1]),
+                "last_session": str(panel.sessions[fold.validation.stop - 1]),
+                "validation_sharpe": float(score),
+            }
+            for fold, seed, score in zip(
+                folds, family.seeds, family.result.best_score, strict=True
+            )
+        ],
+        "learning_curve": [
+            [float(value) for value in row] for row in family.result.validation_history
+        ],
+    }
+    publish(store, f"foundations/{version}", manifest, "foundation.json", content)
+    Checkpoint(store, checkpoint_key).discard()
+    return version
+
+
+def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
+    """Score every checkpoint on its fold's test sessions, later than any it saw.
+
+    Returns:
+        ``{"foundation_version", "folds": [{"fold", "first", "last", "sharpe"}], "mean_sharpe"}``:
+        mean annualised net Sharpe ratio over the source tickers.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    manifest = read_foundation(store, version)
+    prepare_torch(settings)
+    snapshot = open_snapshot(store, manifest["snapshot_id"])
+    panel = load_panel(snapshot, manifest["sources"]).to(device(settings))
+    folds = family_folds(panel, snapshot.manifest["first_session_ordinal"], settings.walk_forward)
+    rows = []
+    for fold in folds:
+        if fold.test is None:
+            continue
+        weights = foundation_weights(store, manifest, [fold])
+        score = mean_sharpe(
+            panel,
+            {name: tensor.to(panel.features.device) for name, tensor in weights.items()},
+            settings.network,
+            settings.market,
+            fold.test,
+            settings.pretrain.optimiser.burn_in_sessions,
+        )
+        first, last = panel.sessions[fold.test.first], panel.sessions[fold.test.stop - 1]
+        rows.append({"fold": fold.number, "first": str(first), "last": str(last), "sharpe": score})
+    mean = sum(row["sharpe"] for row in rows) / len(rows) if rows else None
+    log.info("foundation %s: mean net Sharpe on %d unseen folds %s", version, len(rows), mean)
+    return {"foundation_version": version, "folds": rows, "mean_sharpe": mean}
+
+
+def register_foundation(
+    settings: Settings, version: str, backtest: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Record a foundation version in the registry, with lineage, once."""
+    store = ArtefactStore(settings.artefact_root)
+    manifest = read_foundation(store, version)
+    report = backtest if backtest is not None else backtest_foundation(settings, version)
+    metrics = {} if report["mean_sharpe"] is None else {"unseen_sharpe": report["mean_sharpe"]}
+    created = Registry(store, settings.tracking_uri).register_foundation(
+        version,
+        tags={
+            "snapshot": manifest["snapshot_id"],
+            "source": manifest["source"],
+            "sources": ",".join(manifest["sources"]),
+            "code_version": manifest["code_version"],
+            "seed": str(manifest["seed"]),
+            "artefact": f"foundations/{version}",
+        },
+        metrics=metrics,
+        curves={
+            f"validation_sharpe_{checkpoint['name']}": [
+                row[number] for row in manifest["learning_curve"]
+            ]
+            for number, checkpoint in enumerate(manifest["checkpoints"])
+        },
+    )
+    return {
+        "foundation_version": version,
+        "snapshot_id": manifest["snapshot_id"],
+        "source": manifest["source"],
+        "sources": manifest["sources"],
+        "targets": default_targets(settings, open_snapshot(store, manifest["snapshot_id"]), manifest["sources"]),
+        "unseen_sharpe": report["mean_sharpe"],
+        "registered": created,
+    }
+
+
+def source_tickers(
+    settings: Settings,
+    snapshot: Snapshot,
+    sources: Sequence[str] | None,
+    targets: Sequence[str] | None,
+) -> list[str]:
+    """Resolve who teaches: what was asked, else the universe, else all but the targets."""
+    universe = settings.universe(snapshot.manifest["source"])
+    available = list(snapshot.manifest["tickers"])
+    wanted = list(sources or universe.sources)
+    held_back = list(targets or universe.targets)
+    if not wanted and not held_back:
+        held_back = available[:: universe.target_every]
+    chosen = sorted(wanted or (t for t in available if t not in held_back))
+    both = sorted(set(chosen) & set(held_back if targets or not sources else ()))
+    missing = sorted(set(chosen) - set(available))
+    if both or missing or not chosen:
+        raise SettingsError(
+            f"source tickers {chosen} of snapshot {snapshot.id}: both source and target: {both}; "
+            f"not in the snapshot: {missing}; it has {available[:20]}; name other sources or "
+            f"ingest the missing bars"
+        )
+    return chosen
+
+
+def default_targets(
+    settings: Settings, snapshot: Snapshot, sources: Sequence[str]
+) -> list[str]:
+    """Targets of the source's universe that are in the snapshot, else all but the sources."""
+    universe = settings.universe(snapshot.manifest["source"])
+    available = list(snapshot.manifest["tickers"])
+    wanted = [ticker for ticker in universe.targets if ticker in available]
+    return [t for t in (wanted or available) if t not in sources]
+
+
+def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:
+    """The market of some tickers of a snapshot, on the CPU."""
+    return build_panel(
+        {ticker: snapshot.table(ticker) for ticker in tickers},
+        snapshot.manifest["sessions"],
+        snapshot.manifest["features"],
+    )
+
+
+def read_foundation(store: ArtefactStore, version: str) -> dict[str, Any]:
+    """Manifest of a foundation version.
+
+    Raises:
+        RegistryError: If there is none.
+    """
+    key = f"foundations/{version}/foundation.json"
+    if not store.exists(key):
+        raise RegistryError(
+            f"foundation {version!r} does not exist below {store.root}; run pre-training first"
+        )
+    manifest: dict[str, Any] = store.read_json(key)
+    return manifest
+
+
+def foundation_weights(
+    store: ArtefactStore, manifest: dict[str, Any], folds: Sequence[Fold]
+) -> Weights:
+    """Each fold's own foundation, stacked in the order of ``folds``.
+
+    Raises:
+        RegistryError: If the family has no checkpoint for a fold.
+    """
+    weights = read_weights(
+        store, f"foundations/{manifest['version']}/weights.safetensors", manifest["weights_sha256"]
+    )
+    index = {checkpoint["name"]: i for i, checkpoint in enumerate(manifest["checkpoints"])}
+    missing = [fold.name for fold in folds if fold.name not in index]
+    if missing:
+        raise RegistryError(
+            f"foundation {manifest['version']}: no checkpoint for {missing}, it has "
+            f"{sorted(index)}; pre-train on the snapshot that the folds come from"
+        )
+    return select_models(weights, [index[fold.name] for fold in folds])
+
+
+def publish(
+    store: ArtefactStore, key: str, document: dict[str, Any], name: str, weights: bytes
+) -> bool:
+    """Publish weights and their description together, or find them published."""
+    from transfergate.storage import json_bytes
+
+    def write(folder: Any) -> None:
+        (folder / "weights.safetensors").write_bytes(weights)
+        (folder / name).write_bytes(json_bytes(document))
+
+    return store.publish_folder(key, write)
+
+
+def device(settings: Settings) -> torch.device:
+    """CUDA when asked for or, with ``auto``, when there is one; else the CPU."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def prepare_torch(settings: Settings) -> None:
+    """Set threads; results on one device do not depend on anything else set here."""
+    torch.set_num_threads(settings.torch_threads)
+
+
+def log_progress(what: str) -> Any:
+    """A callback that logs one line per progress report."""
+
+    def report(progress: TrainingProgress) -> None:
+        log.info("%s: %s", what, progress)
+
+    return report
