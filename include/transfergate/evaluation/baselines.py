@@ -28,8 +28,8 @@ class TickerMarket:
     Attributes:
         features: z-scores, shape (T, F); NaN where not ready.
         ready: All features known at the close of t, shape (T,).
-        net_returns: ``[t, k, a]`` simple net return dated t of going from position k to a at the
-            open of t, shape (T, P, P); where no trade is possible, a is forced to k.
+        net_returns: ``[t, k, a]`` simple net return, dated t + 1, of deciding at the close of t
+            to go from position k to a, shape (T, P, P); where no trade is possible, a is k.
         next_position: ``[t, k, a]`` index of the position held after that, shape (T, P, P).
         positions: The grid, shape (P,).
         cost_rate: Cost per unit of absolute turnover, as a fraction.
@@ -66,8 +66,8 @@ def walk(market: TickerMarket, test: Window, choose: Choose) -> Path:
     n = test.sessions
     net, position, turnover = np.zeros(n), np.zeros(n), np.zeros(n)
     held = market.flat
-    for i, t in enumerate(range(test.first, test.stop)):
-        action = choose(t - 1, held)
+    for i, t in enumerate(range(test.first - 1, test.stop - 1)):
+        action = choose(t, held)
         net[i] = market.net_returns[t, held, action]
         new = int(market.next_position[t, held, action])
         turnover[i] = abs(market.positions[new] - market.positions[held])
@@ -89,8 +89,8 @@ def flat(market: TickerMarket, test: Window) -> Path:
 
 def random_policy(market: TickerMarket, test: Window, rng: np.random.Generator) -> Path:
     """Draw each session's position uniformly from the grid."""
-    draws = rng.integers(len(market.positions), size=test.sessions + 1)
-    return walk(market, test, lambda t, held: int(draws[t - test.first + 1]))
+    draws = rng.integers(len(market.positions), size=test.sessions)
+    return walk(market, test, lambda t, held: int(draws[t - (test.first - 1)]))
 
 
 def ridge_policy(market: TickerMarket, fold: Fold, test: Window) -> Path:
@@ -105,7 +105,7 @@ def ridge_policy(market: TickerMarket, fold: Fold, test: Window) -> Path:
     rows = rows[market.ready[rows]]
     best: tuple[float, Choose | None] = (0.0, None)
     if len(rows) > market.features.shape[1]:
-        x, y = market.features[rows], market.net_returns[rows + 1, long, long]
+        x, y = market.features[rows], market.net_returns[rows, long, long]
         for penalty in RIDGE_PENALTIES:
             choose = _forecast_policy(market, _ridge(x, y, penalty))
             score = sharpe_ratio(walk(market, fold.validation, choose).net_return)

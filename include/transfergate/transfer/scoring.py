@@ -12,7 +12,7 @@ from transfergate.evaluation import baselines
 from transfergate.evaluation.baselines import Path, TickerMarket
 from transfergate.evaluation.splits import Fold, Window
 from transfergate.learning import Weights
-from transfergate.market import Panel, return_table
+from transfergate.market import Panel, next_positions, outcomes, position_grid, return_table
 from transfergate.settings import MarketParams, NetworkParams
 from transfergate.transfer.arms import ArmRun, score_window
 from transfergate.transfer.recipe import derive_seed
@@ -29,13 +29,15 @@ def ticker_market(panel: Panel, market: MarketParams) -> TickerMarket:
     if len(panel.tickers) != 1:
         raise MarketError(f"expected a panel of one ticker, found {len(panel.tickers)}")
     panel = panel.to("cpu")
-    net_returns, next_position = return_table(panel, market)
+    out = outcomes(panel, market)
+    grid = position_grid(market, panel.device)
+    net_returns = return_table(out.held, out.traded, out.executable, grid, out.cost_rate)
     return TickerMarket(
         features=panel.features[0].double().numpy(),
         ready=panel.ready[0].numpy(),
-        net_returns=net_returns[0].double().numpy(),
-        next_position=next_position[0].numpy(),
-        positions=np.asarray(market.positions, dtype=np.float64),
+        net_returns=net_returns[0].numpy(),
+        next_position=next_positions(out.executable, len(grid))[0].numpy(),
+        positions=grid.numpy(),
         cost_rate=market.cost_bps / 1e4,
     )
 

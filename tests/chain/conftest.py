@@ -1,0 +1,130 @@
+"""The whole chain on files of bars, small enough for a property test: real DuckDB, GX and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from transfergate import steps
+from transfergate.settings import (
+    FileFormatParams,
+    FinetuneParams,
+    GateParams,
+    IngestParams,
+    NetworkParams,
+    OptimiserParams,
+    PretrainParams,
+    Regularisation,
+    Settings,
+    UniverseParams,
+    WalkForwardParams,
+)
+
+TICKERS = ("AAA", "BBB", "CCC", "TGT")
+
+
+def market_bars(n_sessions: int = 420, seed: int = 3) -> pd.DataFrame:
+    """Random walks on real sessions, in the contract's columns, as a vendor would send them."""
+    import exchange_calendars
+
+    calendar = exchange_calendars.get_calendar("XNYS", start="2010-01-01", end="2014-12-31")
+    sessions = calendar.sessions[:n_sessions]
+    rng = np.random.default_rng(seed)
+    frames = []
+    for ticker in TICKERS:
+        close = 50 * np.exp(np.cumsum(rng.normal(0, 0.015, n_sessions)))
+        open_ = close * np.exp(rng.normal(0, 0.004, n_sessions))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "ticker": ticker,
+                    "session_date": sessions.strftime("%Y-%m-%d"),
+                    "open": open_,
+                    "high": np.maximum(open_, close) * 1.004,
+                    "low": np.minimum(open_, close) * 0.996,
+                    "close": close,
+                    "volume": rng.integers(100_000, 900_000, n_sessions).astype(float),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def bars() -> pd.DataFrame:
+    return market_bars()
+
+
+@pytest.fixture
+def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings of an installation of its own below ``tmp_path / name``, reading ``frame``."""
+
+    def make(name: str, frame: pd.DataFrame, **overrides: Any) -> Settings:
+        home = tmp_path / name
+        folder = home / "vendor"
+        folder.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(folder / "bars.csv", index=False)
+        optimiser = OptimiserParams(
+            n_updates=4, n_paths=2, path_sessions=20, burn_in_sessions=6, tail_sessions=4,
+            n_validations=2, epochs=1,
+        )  # fmt: skip
+        values: dict[str, Any] = {
+            "home": home,
+            "ingest": IngestParams(
+                source="files", files_root=folder, files_format=FileFormatParams(pattern="*.csv")
+            ),
+            "universes": {"files": UniverseParams(targets=("TGT",))},
+            "walk_forward": WalkForwardParams(
+                n_folds=3,
+                min_train_sessions=100,
+                embargo_sessions=3,
+                validation_sessions=25,
+                test_sessions=20,
+            ),
+            "network": NetworkParams(encoder="gru", encoder_units=5, head_units=5),
+            "pretrain": PretrainParams(optimiser=optimiser),
+            "finetune": FinetuneParams(
+                optimiser=optimiser,
+                n_seeds=3,
+                grid=(Regularisation(input_noise=0.5), Regularisation(input_noise=1.5)),
+            ),
+            "gate": GateParams(min_oos_sessions=40),
+        }
+        return Settings(**{**values, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def run_chain() -> Callable[[Settings], dict[str, Any]]:
+    """Run every step once, as the DAGs do, and return what each returned."""
+
+    def run(settings: Settings) -> dict[str, Any]:
+        plan = steps.plan_ingest(settings)
+        landing = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
+        batch_id = steps.validate_bars(settings, plan, landing)
+        load = steps.load_bars(settings, plan, batch_id)
+        features = steps.build_features(settings, plan["source"])
+        foundation = steps.pretrain_foundation(settings, features["snapshot_id"])
+        registered = steps.register_foundation(settings, foundation)
+        results = [
+            steps.finetune_ticker(settings, foundation, ticker)
+            for ticker in steps.plan_finetune(settings, foundation)
+        ]
+        judged = steps.judge(settings, foundation, results)
+        promoted = steps.promote_evaluated(settings, judged["evaluation_id"], "test")
+        return {
+            "load": load,
+            "features": features,
+            "foundation": registered,
+            "results": results,
+            "judged": judged,
+            "promoted": promoted,
+        }
+
+    return run
