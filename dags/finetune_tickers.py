@@ -48,19 +48,25 @@ def finetune_tickers() -> None:
 
     @task(inlets=[FOUNDATION])
     def plan(
-        params: Any = None, triggering_asset_events: Any = None, inlet_events: Any = None
-    ) -> dict[str, Any]:
-        """Which foundation, and which tickers."""
+        params: Any = None,
+        triggering_asset_events: Any = None,
+        inlet_events: Any = None,
+        ti: Any = None,
+    ) -> list[str]:
+        """Which foundation, and which target tickers; returns these."""
         from transfergate import steps
         from transfergate.orchestration.events import upstream_extra
 
         start = upstream_extra(
-            FOUNDATION, triggering_asset_events, inlet_events, needs="foundation_version",
+            FOUNDATION,
+            triggering_asset_events,
+            inlet_events,
+            needs="foundation_version",
             given=params,
         )
         version = start["foundation_version"]
-        targets = steps.plan_finetune(settings.load(), version, params["targets"])
-        return {"version": version, "targets": targets}
+        ti.xcom_push("version", version)
+        return steps.plan_finetune(settings.load(), version, params["targets"])
 
     @task(map_index_template="{{ task.op_kwargs['ticker'] }}", **TRAINING)
     def finetune(version: str, ticker: str) -> dict[str, Any]:
@@ -77,7 +83,9 @@ def finetune_tickers() -> None:
         return steps.judge(settings.load(), version, list(results))["evaluation_id"]
 
     @task(outlets=[PROMOTIONS])
-    def promote(evaluation_id: str, dag_run: Any = None, outlet_events: Any = None) -> dict[str, Any]:
+    def promote(
+        evaluation_id: str, dag_run: Any = None, outlet_events: Any = None
+    ) -> dict[str, Any]:
         """Move the champion alias of every ticker whose verdict is PROMOTE."""
         from transfergate import steps
 
@@ -87,9 +95,9 @@ def finetune_tickers() -> None:
         outlet_events[PROMOTIONS].extra = {"evaluation_id": evaluation_id} | outcome
         return outcome
 
-    planned = plan()
-    results = finetune.partial(version=planned["version"]).expand(ticker=planned["targets"])
-    promote(judge(planned["version"], results))
+    targets = plan()
+    version = targets["version"]
+    promote(judge(version, finetune.partial(version=version).expand(ticker=targets)))
 
 
 finetune_tickers()

@@ -9,9 +9,9 @@ by one do not fail the run: they lie in the batch's quarantine, with the reason.
 
 | parameter | meaning |
 |---|---|
-| `source` | `sample`: real bars that came with the installation; `files`: your folder; `synthetic`: planted markets |
+| `source` | `sample`: real bars of the installation; `files`: a folder; `synthetic`: planted |
 | `tickers` | empty: all that the source has |
-| `start`, `end` | session dates, both included; empty: all, or for a scheduled run its own session and the days before |
+| `start`, `end` | session dates, both included; empty: all, or a scheduled run's own session |
 | `data` | folder of Parquet or CSV files, for `files`; empty: the one in the settings |
 """
 
@@ -66,8 +66,8 @@ def ingest_daily_bars() -> None:
     """Wire the tasks."""
 
     @task
-    def plan(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-        """Resolve the parameters and the run's own session into batches of tickers."""
+    def plan(params: Any = None, dag_run: Any = None, ti: Any = None) -> list[list[str]]:
+        """Resolve the parameters and the run's own session; returns batches of tickers."""
         from transfergate import steps
         from transfergate.orchestration.schedules import session_window
 
@@ -75,7 +75,10 @@ def ingest_daily_bars() -> None:
             dag_run.logical_date, SETTINGS.schedules, params["start"], params["end"]
         )
         asked = {key: params[key] for key in ("source", "tickers", "data")}
-        return steps.plan_ingest(settings.load(), start=start, end=end, **asked)
+        resolved = steps.plan_ingest(settings.load(), start=start, end=end, **asked)
+        ti.xcom_push("plan", resolved)
+        batches: list[list[str]] = resolved["ticker_batches"]
+        return batches
 
     @task(map_index_template="{{ task.op_kwargs['tickers'] | length }} tickers")
     def fetch(plan: dict[str, Any], tickers: list[str]) -> str:
@@ -100,9 +103,9 @@ def ingest_daily_bars() -> None:
         outlet_events[BARS].extra = counts
         return counts
 
-    planned = plan()
-    landing = fetch.partial(plan=planned).expand(tickers=planned["ticker_batches"])
-    load(planned, validate(planned, landing))
+    batches = plan()
+    resolved = batches["plan"]
+    load(resolved, validate(resolved, fetch.partial(plan=resolved).expand(tickers=batches)))
 
 
 ingest_daily_bars()

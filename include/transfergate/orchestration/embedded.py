@@ -1,0 +1,269 @@
+"""One Airflow on one machine: SQLite, LocalExecutor, loopback only; stopped with its last child.
+
+Everything lies below ``<home>/airflow``: database, logs, and a file of secrets that are drawn
+on first use. Environment variables of another Airflow on this machine are not inherited.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import httpx
+import psutil
+
+from transfergate.orchestration.rest import AirflowApi, ChainError
+from transfergate.settings import PROJECT_ROOT, Settings
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 180.0
+STOP_SECONDS = 10.0
+
+
+class EmbeddedAirflow:
+    """A context manager: inside it Airflow runs, and ``api`` speaks to it.
+
+    Args:
+        settings: Whose ``home`` holds it; tasks get the same settings from the environment.
+        environment: Further variables for all of Airflow's processes.
+        port: Of the API server; None takes a free one.
+    """
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], port: int | None = None
+    ) -> None:
+        self.home = settings.home.resolve() / "airflow"
+        self.logs = self.home / "logs"
+        self.port = port or _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.secrets: dict[str, str] = {}
+        self._extra = dict(environment)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.home / "lock")
+        try:
+            self.secrets = _secrets(self.home / "secrets.json")
+            _write_private(
+                self.home / "passwords.json", json.dumps({"admin": self.secrets["admin_password"]})
+            )
+            self._migrate()
+            self._start("api-server")
+            self._start("dag-processor")
+            self._wait_until_up()
+            self.api = AirflowApi(self.url, "admin", self.secrets["admin_password"])
+            self._create_pools()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start_scheduler(self) -> None:
+        """Let tasks run; separate, so that left-over runs can be closed before."""
+        self._start("scheduler", "--skip-serve-logs")
+
+    def check(self) -> None:
+        """Raise ``ChainError`` with its log's tail if one of Airflow's processes has ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                tail = "\n".join(read_tail(self.logs / f"{name}.log", 30))
+                raise ChainError(
+                    f"airflow {name} ended with {process.returncode}; its last lines, from "
+                    f"{self.logs / name}.log:\n{tail}"
+                )
+
+    def stop(self) -> None:
+        """Stop every process that was started, and all their descendants; idempotent."""
+        family = [
+            relative for process in self._processes.values() for relative in _family(process.pid)
+        ]
+        for name in ("scheduler", "dag-processor", "api-server"):
+            if process := self._processes.pop(name, None):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=STOP_SECONDS)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int, attempt: int
+    ) -> Path:
+        """Where a try of a task instance writes its log (one JSON object a line)."""
+        folder = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        if map_index >= 0:
+            folder /= f"map_index={map_index}"
+        return folder / f"attempt={attempt}.log"
+
+    def environment(self) -> dict[str, str]:
+        """Environment of all of Airflow's processes."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+        options = {
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": str(max(4, os.cpu_count() or 1)),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+            "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__FERNET_KEY": self.secrets["fernet_key"],
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "API__SECRET_KEY": self.secrets["api_secret_key"],
+            "API_AUTH__JWT_SECRET": self.secrets["jwt_secret"],
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+            "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+            "LOGGING__BASE_LOG_FOLDER": str(self.logs),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        airflow = {f"AIRFLOW__{key}": value for key, value in options.items()}
+        return inherited | airflow | {"AIRFLOW_HOME": str(self.home), "NO_COLOR": "1"} | self._extra
+
+    @property
+    def _database(self) -> Path:
+        return self.home / f"airflow-{version('apache-airflow')}.db"
+
+    # The marker is written after success: a migration that was cut short is done again from zero.
+    def _migrate(self) -> None:
+        marker = self._database.with_suffix(".migrated")
+        if marker.exists():
+            return
+        self._database.unlink(missing_ok=True)
+        process = self._start("db", "migrate")
+        code = process.wait()
+        del self._processes["db"]
+        if code != 0:
+            tail = "\n".join(read_tail(self.logs / "db.log", 30))
+            raise ChainError(
+                f"airflow db migrate ended with {code}; {self.logs / 'db.log'}:\n{tail}"
+            )
+        marker.touch()
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.logs / f"{arguments[0]}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes[arguments[0]] = process
+        return process
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self.check()
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/api/v2/version", timeout=5).status_code == 200:
+                    return
+            if time.monotonic() > deadline:
+                raise ChainError(
+                    f"Airflow's API did not answer on {self.url} within {START_SECONDS:.0f} s; "
+                    f"see {self.logs / 'api-server.log'}"
+                )
+            time.sleep(0.25)
+
+    def _create_pools(self) -> None:
+        pools = json.loads((PROJECT_ROOT / "include" / "pools.json").read_text())
+        if shutil.which("nvidia-smi") is None:  # without a GPU its pool counts processors
+            pools["gpu"]["slots"] = max(1, os.cpu_count() or 1)
+        for name, pool in pools.items():
+            self.api.put_pool(name, pool)
+
+
+def read_tail(path: Path, n_lines: int, n_bytes: int = 65_536) -> list[str]:
+    """Last lines of a text file; none if it does not exist."""
+    if not path.exists():
+        return []
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - n_bytes))
+        return handle.read().decode(errors="replace").splitlines()[-n_lines:]
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _lock(path: Path) -> IO[str]:
+    handle = path.open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.seek(0)
+        owner = handle.read().strip() or "unknown"
+        handle.close()
+        raise ChainError(
+            f"another Airflow runs in {path.parent} (process {owner}); stop it first (Ctrl-C "
+            f"where it runs), or give this one another folder with TRANSFERGATE_HOME"
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    if not path.exists():
+        drawn: dict[str, Any] = {
+            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "jwt_secret": secrets.token_urlsafe(64),
+            "api_secret_key": secrets.token_urlsafe(48),
+            "admin_password": secrets.token_urlsafe(12),
+        }
+        _write_private(path, json.dumps(drawn))
+    return dict(json.loads(path.read_text()))
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)

@@ -1,0 +1,171 @@
+"""The few calls to Airflow's REST API (v2) that starting and following a chain needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+PAGE = 100
+FINAL_STATES = frozenset({"success", "failed"})
+
+
+class ChainError(Exception):
+    """The chain of runs cannot start or go on; the message says why and where to look."""
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """State of one task instance at one moment; ``ended`` is an ISO time, empty until then."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    label: str
+    state: str
+    attempt: int
+    seconds: float | None
+    ended: str
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What stays the same while the state changes."""
+        return self.dag_id, self.run_id, self.task_id, self.map_index
+
+
+class AirflowApi:
+    """A logged-in client of one Airflow."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        login = httpx.post(
+            f"{url}/auth/token", json={"username": user, "password": password}, timeout=60
+        )
+        login.raise_for_status()
+        token = login.json()["access_token"]
+        self._client = httpx.Client(
+            base_url=f"{url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._client.request(method, path, **options)
+        if answer.status_code >= 400:
+            raise ChainError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
+        return answer.json()
+
+    def put_pool(self, name: str, pool: Mapping[str, Any]) -> None:
+        """Create a pool, or change the one that is there."""
+        known = {entry["name"] for entry in self._call("GET", "/pools")["pools"]}
+        if name in known:
+            self._call("PATCH", f"/pools/{name}", json={"name": name, **pool})
+        else:
+            self._call("POST", "/pools", json={"name": name, **pool})
+
+    def wait_for_dags(self, dag_ids: tuple[str, ...], parsed_after: float, seconds: float) -> None:
+        """Wait until all DAGs have been parsed since a moment (seconds since the epoch).
+
+        Raises:
+            ChainError: If one has an import error, or time runs out.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            if errors := self._call("GET", "/importErrors")["import_errors"]:
+                text = "\n".join(f"{e['filename']}:\n{e['stack_trace']}" for e in errors)
+                raise ChainError(f"DAG files cannot be imported:\n{text}")
+            dags = {dag["dag_id"]: dag for dag in self._call("GET", "/dags")["dags"]}
+            fresh = {
+                name
+                for name, dag in dags.items()
+                if (dag["last_parsed_time"] or "")
+                and _epoch(dag["last_parsed_time"]) >= parsed_after
+            }
+            missing = [name for name in dag_ids if name not in fresh]
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise ChainError(f"not parsed within {seconds:.0f} s: {', '.join(missing)}")
+            time.sleep(0.3)
+
+    def set_paused(self, dag_id: str, paused: bool) -> None:
+        """Pause or unpause one DAG."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+
+    def discard_unfinished(self, dag_id: str) -> list[str]:
+        """Close what an interrupted Airflow left of a DAG: open runs, and unanswered asset events.
+
+        Returns:
+            Ids of the runs, which are marked as failed.
+        """
+        query = {"state": ["queued", "running"], "limit": PAGE}
+        runs = self._call("GET", f"/dags/{dag_id}/dagRuns", params=query)["dag_runs"]
+        for run in runs:
+            path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+            self._call("PATCH", path, json={"state": "failed"})
+        self._client.delete(f"/dags/{dag_id}/assets/queuedEvents")  # 404: there are none
+        return [run["dag_run_id"] for run in runs]
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run by hand and return its id.
+
+        Raises:
+            ChainError: If the parameters do not fit the DAG's schema.
+        """
+        body = {"logical_date": None, "conf": dict(conf)}
+        return str(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """State of a run: queued, running, success or failed."""
+        return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """All task instances of a run, mapped ones singly."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._call("GET", path, params={"limit": PAGE, "offset": len(found)})
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"] or not page["task_instances"]:
+                return [_instance(entry) for entry in found]
+
+    def created_runs(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+        """Runs (DAG id, run id) that the asset events of a run have started."""
+        query = {"source_dag_id": dag_id, "source_run_id": run_id}
+        answer = self._client.get("/assets/events", params=query)
+        if answer.status_code == 500:  # Airflow 3.3: while a created run is still queued
+            return []
+        answer.raise_for_status()
+        return [
+            (run["dag_id"], run["run_id"])
+            for event in answer.json()["asset_events"]
+            for run in event["created_dagruns"]
+        ]
+
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """What a task instance returned."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", path, params={"map_index": map_index})["value"]
+
+
+def _epoch(iso: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).timestamp()
+
+
+def _instance(entry: Mapping[str, Any]) -> TaskInstance:
+    index = int(entry["map_index"])
+    label = entry.get("rendered_map_index") or (str(index) if index >= 0 else "")
+    return TaskInstance(
+        dag_id=entry["dag_id"],
+        run_id=entry["dag_run_id"],
+        task_id=entry["task_id"],
+        map_index=index,
+        label=str(label),
+        state=entry["state"] or "none",
+        attempt=int(entry["try_number"]),
+        seconds=entry["duration"],
+        ended=entry["end_date"] or "",
+    )

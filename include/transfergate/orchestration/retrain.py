@@ -1,0 +1,233 @@
+"""``make retrain``: bars to verdicts through a real Airflow scheduler, in one command.
+
+    python -m transfergate.orchestration.retrain [--source sample|files|synthetic] [--data FOLDER]
+        [--sources A,B] [--targets C,D] [--start DATE] [--end DATE] [--result FILE]
+
+Starts Airflow on its embedded database, triggers ``ingest_daily_bars``, follows the assets to
+``finetune_tickers``, prints the verdicts, and stops what it started, also on Ctrl-C and SIGTERM.
+Exit 0 done, 1 a task failed, 2 unusable input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from transfergate import settings as settings_module
+from transfergate.errors import TransferGateError
+from transfergate.orchestration.assets import CHAIN
+from transfergate.orchestration.embedded import EmbeddedAirflow
+from transfergate.orchestration.follow import Run, follow_chain
+from transfergate.orchestration.progress import Progress
+from transfergate.orchestration.rest import ChainError
+from transfergate.settings import Settings, UniverseParams
+
+PARSE_SECONDS = 120.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        options = _parse(arguments)
+        settings = settings_module.load()
+        environment = chain_environment(settings, options)
+    except (TransferGateError, ValueError) as error:
+        sys.stderr.write(f"retrain: {error}\n")
+        return 2
+    try:
+        retrain(settings, environment, ingest_conf(options), sys.stdout, options.result)
+    except (ChainError, TransferGateError) as error:
+        sys.stderr.write(f"\nretrain: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nretrain: interrupted; everything that it started is stopped\n")
+        return 130
+    return 0
+
+
+def retrain(
+    settings: Settings,
+    environment: dict[str, str],
+    conf: dict[str, Any],
+    out: TextIO,
+    result_file: Path | None = None,
+) -> dict[str, Any]:
+    """Run the chain once and report on it.
+
+    Args:
+        settings: As the tasks will see them.
+        environment: For all of Airflow's processes; makes tasks see ``settings``.
+        conf: Parameters of the ``ingest_daily_bars`` run.
+        out: Where progress and report are written.
+        result_file: Where the result is written as JSON, if anywhere.
+
+    Returns:
+        ``{"seconds", "bars", "features", "foundation", "promotions", "summary"}``.
+
+    Raises:
+        ChainError: If a run or one of Airflow's processes fails.
+    """
+    progress = Progress(out)
+    progress.say(f"starting Airflow below {settings.home.resolve() / 'airflow'}")
+    started = time.time()
+    airflow = EmbeddedAirflow(settings, environment)
+    try:
+        with airflow:
+            progress.say(f"Airflow answers on {airflow.url}")
+            runs = _run_chain(airflow, conf, started, progress)
+            result = collect(airflow, runs) | {"seconds": round(progress.seconds, 1)}
+            progress.say("chain done; stopping Airflow")
+    finally:
+        airflow.stop()
+    result |= {"summary": _summarise(settings, result["evaluation_id"])}
+    out.write(report(settings, result, progress.seconds))
+    if result_file is not None:
+        result_file.parent.mkdir(parents=True, exist_ok=True)
+        result_file.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    return result
+
+
+def _run_chain(
+    airflow: EmbeddedAirflow, conf: dict[str, Any], started: float, progress: Progress
+) -> list[Run]:
+    api = airflow.api
+    api.wait_for_dags(CHAIN, parsed_after=started, seconds=PARSE_SECONDS)
+    for dag_id in CHAIN:
+        for run_id in api.discard_unfinished(dag_id):
+            progress.say(f"closed {dag_id} {run_id}, which an interrupted run left open")
+    try:
+        for dag_id in CHAIN:
+            api.set_paused(dag_id, paused=False)
+        airflow.start_scheduler()
+        run_id = api.trigger(CHAIN[0], conf)
+        return follow_chain(airflow, CHAIN[0], run_id, CHAIN[-1], progress)
+    finally:  # the schedules belong to whoever runs Airflow for long
+        with suppress(Exception):
+            for dag_id in CHAIN:
+                api.set_paused(dag_id, paused=True)
+
+
+def collect(airflow: EmbeddedAirflow, runs: Sequence[Run]) -> dict[str, Any]:
+    """What the tasks of a finished chain returned, by the chain's stages."""
+    last = {run.dag_id: run for run in runs}
+
+    def result(dag_id: str, task_id: str, map_index: int = -1) -> Any:
+        return airflow.api.result(dag_id, last[dag_id].run_id, task_id, map_index)
+
+    return {
+        "bars": result("ingest_daily_bars", "load"),
+        "features": result("build_features", "build", 0),
+        "foundation": result("pretrain_foundation", "register"),
+        "evaluation_id": result("finetune_tickers", "judge"),
+        "promotions": result("finetune_tickers", "promote"),
+    }
+
+
+def _summarise(settings: Settings, evaluation_id: str) -> dict[str, Any]:
+    from transfergate import steps
+
+    return steps.summary(settings, evaluation_id)
+
+
+def report(settings: Settings, result: dict[str, Any], seconds: float) -> str:
+    """The text after a finished chain: what is new, the verdicts, where to look."""
+    from transfergate import steps
+
+    bars, features, foundation = result["bars"], result["features"], result["foundation"]
+    lines = [
+        "",
+        f"bars        batch {bars['batch_id']}: {bars['received']} received, {bars['loaded']} "
+        f"loaded, {bars['quarantined']} quarantined; {_novelty(bars['new_revisions'], 'row')}",
+        f"features    snapshot {features['snapshot_id']}: {_novelty(features['created'])}",
+        f"foundation  {foundation['foundation_version']}: {_novelty(foundation['registered'])}",
+        f"verdicts    evaluation {result['evaluation_id']}",
+        "",
+        steps.render_summary(result["summary"]),
+        "",
+        f"evaluation  {result['summary'].get('report', '')}",
+        f"data docs   {settings.artefact_root / 'data_docs' / 'index.html'}",
+        f"artefacts   {settings.artefact_root}",
+        f"task logs   {settings.home.resolve() / 'airflow' / 'logs'}",
+        f"total       {seconds:.0f} s",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _novelty(new: int | bool, unit: str = "") -> str:
+    if not new:
+        return "nothing new, all of it was there already"
+    return f"{new} new {unit}{'' if new == 1 else 's'}" if unit else "new"
+
+
+def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[str, str]:
+    """Environment in which the DAGs follow each other at once, on the chosen universe.
+
+    Raises:
+        ValueError: If a ticker is malformed, or both source and target.
+    """
+    environment = {
+        "TRANSFERGATE_HOME": str(settings.home.resolve()),
+        "TRANSFERGATE_SCHEDULES__INGEST": "manual",
+        "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
+    }
+    config = Path(os.environ.get("TRANSFERGATE_CONFIG", "transfergate.toml"))
+    if config.exists():
+        environment["TRANSFERGATE_CONFIG"] = str(config.resolve())
+    chosen = {"sources": options.sources, "targets": options.targets}
+    chosen = {name: tickers for name, tickers in chosen.items() if tickers}
+    if chosen:
+        universe = settings.universe(options.source).model_dump() | chosen
+        universes = {**settings.universes, options.source: UniverseParams(**universe)}
+        environment["TRANSFERGATE_UNIVERSES"] = json.dumps(
+            {name: params.model_dump(mode="json") for name, params in universes.items()}
+        )
+    return environment
+
+
+def ingest_conf(options: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of the ``ingest_daily_bars`` run."""
+    conf = {
+        "source": options.source,
+        "data": str(options.data.resolve()) if options.data else None,
+        "start": options.start,
+        "end": options.end,
+    }
+    return {name: value for name, value in conf.items() if value is not None}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="retrain", description=__doc__.split("\n")[0])
+    parser.add_argument("--source", choices=settings_module.SOURCE_NAMES, default="sample")
+    parser.add_argument("--data", type=Path, help="folder of bar files, for --source files")
+    parser.add_argument("--sources", type=_tickers, help="who teaches: AAPL,IBM")
+    parser.add_argument("--targets", type=_tickers, help="who is taught: GOOG,FB")
+    parser.add_argument("--start", help="first session, YYYY-MM-DD")
+    parser.add_argument("--end", help="last session, YYYY-MM-DD")
+    parser.add_argument("--result", type=Path, help="write the result as JSON to this file")
+    options = parser.parse_args(arguments)
+    if options.data is not None and not options.data.is_dir():
+        raise ValueError(f"--data {options.data}: there is no such folder")
+    return options
+
+
+def _tickers(text: str) -> tuple[str, ...]:
+    return tuple(ticker.strip() for ticker in text.split(",") if ticker.strip())
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
