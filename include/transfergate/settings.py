@@ -122,6 +122,7 @@ class FeatureParams(Params):
     """
 
     names: tuple[str, ...] = (
+        "return_1",
         "rsi_14",
         "macd_12_26_9",
         "atr_14",

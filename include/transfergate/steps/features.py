@@ -1,0 +1,58 @@
+"""Step of the warehouse plane: compute the features of a source and publish their snapshot."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from transfergate.settings import Settings
+from transfergate.storage import ArtefactStore
+from transfergate.warehouse.connection import open_warehouse
+from transfergate.warehouse.publish import SnapshotRequest, publish_snapshot
+
+log = logging.getLogger(__name__)
+
+
+def build_features(settings: Settings, source: str) -> dict[str, Any]:
+    """Publish the snapshot of one source's bars; find it again when nothing has changed.
+
+    Args:
+        settings: Settings.
+        source: Whose bars; sources never mix.
+
+    Returns:
+        ``snapshot_id, source, rows, tickers`` (how many), ``first_session, last_session, created``
+        (False where the same bars and SQL were published before) and ``seconds``.
+
+    Raises:
+        WarehouseBusy: If another process holds the warehouse for too long.
+        SnapshotError: If there are no bars, or a feature or its checks fail.
+    """
+    started = time.monotonic()
+    log.info("features of %s: start", source)
+    request = SnapshotRequest(
+        source=source,
+        features=settings.features,
+        universe=settings.universe(source),
+        calendar=settings.ingest.calendar,
+        sql_dir=settings.sql_dir,
+    )
+    store = ArtefactStore(settings.artefact_root)
+    with open_warehouse(
+        settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
+    ) as conn:
+        published = publish_snapshot(conn, store, request)
+    manifest = published.manifest
+    result = {
+        "snapshot_id": published.id,
+        "source": source,
+        "rows": sum(manifest["rows"].values()),
+        "tickers": len(manifest["tickers"]),
+        "first_session": manifest["sessions"][0],
+        "last_session": manifest["sessions"][-1],
+        "created": published.created,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    log.info("features of %s: snapshot %s, %d rows", source, published.id, result["rows"])
+    return result
