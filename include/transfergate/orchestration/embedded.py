@@ -18,8 +18,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +101,10 @@ class EmbeddedAirflow:
 
     def stop(self) -> None:
         """Stop every process that was started, and all their descendants; idempotent."""
+        with _deaf():  # a second Ctrl-C must not leave orphans
+            self._stop()
+
+    def _stop(self) -> None:
         family = [
             relative for process in self._processes.values() for relative in _family(process.pid)
         ]
@@ -210,6 +214,24 @@ class EmbeddedAirflow:
             self.api.put_pool(name, pool)
 
 
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Variables that let processes in other folders see the same settings."""
+    config = {"TRANSFERGATE_HOME": str(settings.home.resolve())}
+    if (file := Path(os.environ.get("TRANSFERGATE_CONFIG", "transfergate.toml"))).exists():
+        config["TRANSFERGATE_CONFIG"] = str(file.resolve())
+    return config
+
+
+def interruptible() -> None:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: by way of its ``finally`` blocks."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
 def read_tail(path: Path, n_lines: int, n_bytes: int = 65_536) -> list[str]:
     """Last lines of a text file; none if it does not exist."""
     if not path.exists():
@@ -217,6 +239,17 @@ def read_tail(path: Path, n_lines: int, n_bytes: int = 65_536) -> list[str]:
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - n_bytes))
         return handle.read().decode(errors="replace").splitlines()[-n_lines:]
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _family(pid: int) -> list[psutil.Process]:

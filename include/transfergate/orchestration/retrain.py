@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ from typing import Any, TextIO
 from transfergate import settings as settings_module
 from transfergate.errors import TransferGateError
 from transfergate.orchestration.assets import CHAIN
-from transfergate.orchestration.embedded import EmbeddedAirflow
+from transfergate.orchestration.embedded import EmbeddedAirflow, interruptible, settings_environment
 from transfergate.orchestration.follow import Run, follow_chain
 from transfergate.orchestration.progress import Progress
 from transfergate.orchestration.rest import ChainError
@@ -35,8 +33,7 @@ PARSE_SECONDS = 120.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interruptible()
     try:
         options = _parse(arguments)
         settings = settings_module.load()
@@ -80,16 +77,13 @@ def retrain(
     progress = Progress(out)
     progress.say(f"starting Airflow below {settings.home.resolve() / 'airflow'}")
     started = time.time()
-    airflow = EmbeddedAirflow(settings, environment)
-    try:
-        with airflow:
-            progress.say(f"Airflow answers on {airflow.url}")
-            runs = _run_chain(airflow, conf, started, progress)
-            result = collect(airflow, runs) | {"seconds": round(progress.seconds, 1)}
-            progress.say("chain done; stopping Airflow")
-    finally:
-        airflow.stop()
-    result |= {"summary": _summarise(settings, result["evaluation_id"])}
+    with EmbeddedAirflow(settings, environment) as airflow:
+        progress.say(f"Airflow answers on {airflow.url}")
+        runs = _run_chain(airflow, conf, started, progress)
+        result = collect(airflow, runs)
+        progress.say("chain done; stopping Airflow")
+    summary = _summarise(settings, result["evaluation_id"])
+    result |= {"summary": summary, "seconds": round(progress.seconds, 1)}
     out.write(report(settings, result, progress.seconds))
     if result_file is not None:
         result_file.parent.mkdir(parents=True, exist_ok=True)
@@ -177,13 +171,10 @@ def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[s
         ValueError: If a ticker is malformed, or both source and target.
     """
     environment = {
-        "TRANSFERGATE_HOME": str(settings.home.resolve()),
+        **settings_environment(settings),
         "TRANSFERGATE_SCHEDULES__INGEST": "manual",
         "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
     }
-    config = Path(os.environ.get("TRANSFERGATE_CONFIG", "transfergate.toml"))
-    if config.exists():
-        environment["TRANSFERGATE_CONFIG"] = str(config.resolve())
     chosen = {"sources": options.sources, "targets": options.targets}
     chosen = {name: tickers for name, tickers in chosen.items() if tickers}
     if chosen:
@@ -223,10 +214,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _tickers(text: str) -> tuple[str, ...]:
     return tuple(ticker.strip() for ticker in text.split(",") if ticker.strip())
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+# Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-bench retrain up test check format golden bench lock clean
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+# make retrain: which bars, from which folder, who teaches and who is taught (comma separated)
+SOURCE ?= sample
+DATA ?=
+SOURCES ?=
+TARGETS ?=
+RESULT ?=
+PORT ?= 8080
+PYTEST_ARGS ?=
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## .venv from the lock, with the transfergate command in it
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@echo "installing into $(VENV) (minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and f"Python 3.11 or 3.12 needed, $(PYTHON) is {sys.version.split()[0]}; next: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+setup-bench: $(VENV)/.installed-bench
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@$(PIP) -c requirements-dev.txt -e '.[bench]'
+	@touch $@
+
+retrain: setup ## Bars to verdicts through a real Airflow (SOURCE= DATA= SOURCES= TARGETS= RESULT=)
+	@exec $(BIN)/python -m transfergate.orchestration.retrain --source '$(SOURCE)' \
+	  $(if $(DATA),--data '$(DATA)') $(if $(SOURCES),--sources '$(SOURCES)') \
+	  $(if $(TARGETS),--targets '$(TARGETS)') $(if $(RESULT),--result '$(RESULT)')
+
+up: setup ## Airflow's UI and scheduler on localhost, until Ctrl-C (PORT=)
+	@exec $(BIN)/python -m transfergate.orchestration.serve --port '$(PORT)'
+
+test: setup-dev ## Every test that this machine can run (PYTEST_ARGS=)
+	@exec $(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+
+check: setup-dev ## Format, lint, types, import rules, SQL lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=include $(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+format: setup-dev ## Rewrite files in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: setup-dev ## Rewrite tests/golden from what the code does now; read the diff before committing
+	@exec $(BIN)/python -m pytest -m golden --rewrite-golden
+
+bench: setup-bench ## Comparisons with named peers, one after the other
+	@set -e; for file in benchmarks/[a-z]*.py; do \
+	  echo "$$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) --json; done
+
+# A clean environment each time, so that the lock holds what pip resolves and nothing else.
+lock: ## Resolve the dependencies of pyproject.toml anew into requirements*.txt
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet . && build/lock/bin/python -m pip uninstall --quiet -y transfergate
+	@( echo "# Every package that make retrain needs, as it was tested on Python 3.11: written by make lock."; \
+	  echo "# torch has neither hash nor +cpu: each machine takes the build that fits it."; \
+	  build/lock/bin/python -m pip freeze | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia|cuda|triton)-?/d' ) > requirements.txt
+	build/lock/bin/python -m pip install --quiet -c requirements.txt '.[test,lint]' && build/lock/bin/python -m pip uninstall --quiet -y transfergate
+	@( echo "# What make test and make check need besides: written by make lock."; echo "-r requirements.txt"; \
+	  build/lock/bin/python -m pip freeze | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia|cuda|triton)-?/d' | grep -vxFf requirements.txt ) > requirements-dev.txt
+
+clean: ## Remove all that runs have made (not .venv)
+	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
