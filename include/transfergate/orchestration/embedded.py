@@ -113,9 +113,9 @@ class EmbeddedAirflow:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
         _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for process in alive:
+        for survivor in alive:
             with suppress(psutil.NoSuchProcess):
-                process.kill()
+                survivor.kill()
         psutil.wait_procs(alive, timeout=STOP_SECONDS)
         if self._lock is not None:
             self._lock.close()

@@ -58,11 +58,18 @@ class AirflowApi:
 
     def put_pool(self, name: str, pool: Mapping[str, Any]) -> None:
         """Create a pool, or change the one that is there."""
-        known = {entry["name"] for entry in self._call("GET", "/pools")["pools"]}
-        if name in known:
+        if name in self.pool_slots():
             self._call("PATCH", f"/pools/{name}", json={"name": name, **pool})
         else:
             self._call("POST", "/pools", json={"name": name, **pool})
+
+    def pool_slots(self) -> dict[str, int]:
+        """Slots of every pool."""
+        return {pool["name"]: pool["slots"] for pool in self._call("GET", "/pools")["pools"]}
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Plugins that the API server has loaded."""
+        return list(self._call("GET", "/plugins")["plugins"])
 
     def wait_for_dags(self, dag_ids: tuple[str, ...], parsed_after: float, seconds: float) -> None:
         """Wait until all DAGs have been parsed since a moment (seconds since the epoch).

@@ -1,0 +1,109 @@
+"""The pages inside Airflow: readable when logged in, closed otherwise, never beyond their folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
+from transfergate.settings import Settings
+
+PATHS = ["/", "/evaluations/e1/report.html", "/data_docs/index.html"]
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory):
+    settings = Settings(home=tmp_path_factory.mktemp("pages"))
+    files = {
+        "evaluations/e1/report.html": "<p>verdicts of e1</p>",
+        "data_docs/index.html": "<p>what was checked</p>",
+        "champions/secret.json": "{}",
+    }
+    for name, text in files.items():
+        file = settings.artefact_root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (settings.artefact_root / "evaluations/e1/link").symlink_to(
+        settings.artefact_root / "champions/secret.json"
+    )
+    with EmbeddedAirflow(settings, settings_environment(settings)) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(airflow):
+    login = {"username": "admin", "password": airflow.secrets["admin_password"]}
+    token = httpx.post(f"{airflow.url}/auth/token", json=login).json()["access_token"]
+    with httpx.Client(
+        base_url=f"{airflow.url}/transfergate",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nobody_reads_without_logging_in(airflow, path):
+    answer = httpx.get(f"{airflow.url}/transfergate{path}", timeout=30)
+    assert answer.status_code == 401
+    assert "e1" not in answer.text
+
+
+def test_a_browser_without_a_session_is_sent_to_log_in(airflow):
+    answer = httpx.get(f"{airflow.url}/transfergate/", headers={"Accept": "text/html"}, timeout=30)
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "/auth/login?next=/transfergate/"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), list(zip(PATHS, ("e1", "verdicts", "checked"), strict=True))
+)
+def test_a_logged_in_user_reads(admin, path, text):
+    answer = admin.get(path)
+    assert answer.status_code == 200
+    assert text in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/evaluations/../champions/secret.json",
+        "/evaluations/..%2fchampions%2fsecret.json",
+        "/evaluations/%2e%2e/champions/secret.json",
+        "/data_docs/%2fetc%2fpasswd",
+        "/evaluations/e1",
+        "/evaluations/e1/link",
+        "/evaluations/none/report.html",
+        "/evaluations/a%00b",
+        "/champions/secret.json",
+    ],
+)
+def test_nothing_outside_the_folders_is_served(admin, path):
+    assert admin.get(path).status_code == 404
+
+
+def test_the_page_is_in_the_navigation_bar(airflow):
+    plugins = airflow.api.plugins()
+    views = [view for plugin in plugins for view in plugin["external_views"]]
+    assert "Transfergate" in [view["name"] for view in views]
+
+
+def test_pools_are_there_before_any_task_can_wait_for_them(airflow):
+    assert airflow.api.pool_slots()["duckdb_writer"] == 1
+    assert airflow.api.pool_slots()["gpu"] >= 1
+
+
+def test_secrets_are_drawn_and_private(airflow):
+    file = Path(airflow.home / "secrets.json")
+    assert file.stat().st_mode & 0o077 == 0
+    assert min(len(value) for value in airflow.secrets.values()) >= 16
+
+
+def test_a_second_airflow_in_the_same_folder_is_refused(airflow):
+    from transfergate.orchestration.rest import ChainError
+
+    settings = Settings(home=airflow.home.parent)
+    with pytest.raises(ChainError, match="another Airflow runs in"), EmbeddedAirflow(settings, {}):
+        pass
