@@ -1,0 +1,38 @@
+"""Where bars come from: ask for tickers and a date range, get a table of bars as received.
+
+A source is an object with the methods of :class:`Source`; adding one is one module here and one
+branch in :func:`open_source`. Sources never repair a row: what is wrong stays visible and is
+judged by ``quality``.
+"""
+
+from __future__ import annotations
+
+from transfergate.errors import SettingsError
+from transfergate.settings import IngestParams
+from transfergate.sources.base import Source
+from transfergate.sources.files import FilesSource
+from transfergate.sources.sample import SampleSource
+from transfergate.sources.synthetic import SyntheticSource
+
+__all__ = ["FilesSource", "SampleSource", "Source", "SyntheticSource", "open_source"]
+
+
+def open_source(params: IngestParams) -> Source:
+    """Open the source that the settings name.
+
+    Raises:
+        SettingsError: If ``files`` is asked for without a folder.
+        SourceError: If the source's data cannot be found.
+    """
+    match params.source:
+        case "sample":
+            return SampleSource()
+        case "synthetic":
+            return SyntheticSource(params.synthetic)
+        case "files":
+            if params.files_root is None:
+                raise SettingsError(
+                    "ingest.files_root: source 'files' reads a folder and none is named: give "
+                    "--data FOLDER (or DATA=<folder>), or set TRANSFERGATE_INGEST__FILES_ROOT"
+                )
+            return FilesSource(params.files_root, params.files_format)

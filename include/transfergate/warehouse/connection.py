@@ -1,0 +1,81 @@
+"""Opening the one DuckDB file: bounded wait for its lock, schema brought up to date."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from transfergate.errors import WarehouseBusy
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def open_warehouse(
+    path: Path, sql_dir: Path, wait_seconds: float, threads: int = 1
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Hold the warehouse for writing; create or update its schema first.
+
+    While one process holds it, every other is refused, readers included: hold it briefly.
+
+    Args:
+        path: The DuckDB file; created with its folder if there is none.
+        sql_dir: Its ``staging/*.sql`` run in order of their names, in one transaction;
+            each may run any number of times.
+        wait_seconds: How long to wait for another process to let go.
+        threads: What DuckDB may use.
+
+    Yields:
+        An open connection, in no transaction. It is closed afterwards; what was not
+        committed by then is lost.
+
+    Raises:
+        WarehouseBusy: If another process still holds the file; names it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    conn = _connect(path, wait_seconds)
+    try:
+        conn.execute(f"set threads = {int(threads)}")
+        conn.execute("set timezone = 'UTC'")
+        conn.execute("begin")
+        for script in sorted((sql_dir / "staging").glob("*.sql")):
+            conn.execute(script.read_text(encoding="utf-8"))
+        conn.execute("commit")
+        yield conn
+    finally:
+        conn.close()
+
+
+def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_seconds
+    waiting = False
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            if time.monotonic() >= deadline:
+                raise WarehouseBusy(
+                    f"{path}: still held after {wait_seconds:g} s, expected it to be free; "
+                    f"{_holder(error)}. Wait until that process is done or end it, or allow more "
+                    f"time with TRANSFERGATE_WAREHOUSE_WAIT_SECONDS"
+                ) from error
+            if not waiting:
+                log.info("waiting up to %g s for %s: %s", wait_seconds, path, _holder(error))
+                waiting = True
+            time.sleep(_POLL_SECONDS)
+
+
+def _holder(error: Exception) -> str:
+    # DuckDB says "Conflicting lock is held in /usr/bin/python3.11 (PID 123). See also …".
+    text = str(error)
+    start = text.find("Conflicting lock")
+    return text[start:].split(". ")[0] if start >= 0 else text.splitlines()[0]

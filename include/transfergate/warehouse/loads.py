@@ -1,0 +1,198 @@
+"""Loading one judged batch, in one transaction: all of it, or nothing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from transfergate.errors import BarsRejected
+from transfergate.storage.bars import BAR_SCHEMA
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = ", ".join(BAR_SCHEMA.names)
+_VALUES = ("open", "high", "low", "close", "volume", "adj_close", "currency")
+
+
+@dataclass(frozen=True)
+class LoadCounts:
+    """What a load did; ``received = loaded + quarantined``, ``loaded = new + unchanged``."""
+
+    batch_id: str
+    source: str
+    received: int
+    loaded: int
+    new_revisions: int
+    unchanged: int
+    quarantined: int
+    tickers: int
+    first_session: date | None
+    last_session: date | None
+    already_loaded: bool
+
+
+def load_batch(
+    conn: duckdb.DuckDBPyConnection,
+    *,
+    source: str,
+    batch_id: str,
+    accepted: pa.Table,
+    quarantine: pa.Table,
+    received: int,
+    known_at: datetime,
+) -> LoadCounts:
+    """Append the accepted bars that changed, the refused rows, and the batch's counts.
+
+    A bar equal to its current revision adds nothing. A batch that is there already is left
+    as it is. ``known_at`` is moved to just after the last load where it is not later, so
+    that no two loads share a moment.
+
+    Args:
+        conn: An open warehouse, in no transaction; left in none.
+        source: Where the bars come from; sources never mix.
+        batch_id: Names the batch; loading it again is a no-op.
+        accepted: Bars' schema, one row per ticker and session.
+        quarantine: ``row_id int64``, the bars' columns, ``reasons list<string>``.
+        received: Rows of the batch before they were judged.
+        known_at: When the batch became known, with a time zone.
+
+    Raises:
+        BarsRejected: If rows were lost or invented on the way; nothing is loaded.
+    """
+    conn.execute("begin")
+    try:
+        counts = stored_counts(conn, batch_id)
+        if counts is None:
+            counts = _append(conn, source, batch_id, accepted, quarantine, received, known_at)
+        conn.execute("commit")
+    except BaseException:
+        conn.execute("rollback")
+        raise
+    log.info(
+        "batch %s of %s: %d received, %d loaded (%d new), %d quarantined%s",
+        *(counts.batch_id, counts.source, counts.received, counts.loaded, counts.new_revisions),
+        *(counts.quarantined, ", was loaded before" if counts.already_loaded else ""),
+    )
+    return counts
+
+
+def stored_counts(conn: duckdb.DuckDBPyConnection, batch_id: str) -> LoadCounts | None:
+    """Counts of a batch that is in the warehouse, else None."""
+    rows = conn.execute(
+        """
+        select batch_id, source, received_rows, loaded_rows, new_revisions, unchanged_rows,
+            quarantined_rows, tickers, first_session, last_session
+        from batches where batch_id = ?
+        """,
+        [batch_id],
+    ).fetchall()
+    return LoadCounts(*rows[0], already_loaded=True) if rows else None
+
+
+def _append(
+    conn: duckdb.DuckDBPyConnection,
+    source: str,
+    batch_id: str,
+    accepted: pa.Table,
+    quarantine: pa.Table,
+    received: int,
+    known_at: datetime,
+) -> LoadCounts:
+    moment = _after_last_load(conn, known_at)
+    conn.register("accepted_bars", accepted)
+    conn.register("refused_rows", quarantine)
+    try:
+        differs = " or ".join(f"current.{name} is distinct from new.{name}" for name in _VALUES)
+        conn.execute(
+            f"""
+            insert into bar_revisions by name
+            select new.*, $source as source, $batch_id as batch_id, $moment as known_at
+            from accepted_bars as new
+            left join bars_as_of($source, $moment) as current using (ticker, session_date)
+            where current.batch_id is null or {differs}
+            order by ticker, session_date
+            """,
+            {"source": source, "batch_id": batch_id, "moment": moment},
+        )
+        conn.execute(
+            f"""
+            insert into quarantine by name
+            select row_id, {_COLUMNS}, reasons, ? as batch_id, ? as source
+            from refused_rows order by row_id
+            """,
+            [batch_id, source],
+        )
+    finally:
+        conn.unregister("accepted_bars")
+        conn.unregister("refused_rows")
+    counts = _count(conn, source, batch_id, accepted, received)
+    _record(conn, counts, moment)
+    return counts
+
+
+def _after_last_load(conn: duckdb.DuckDBPyConnection, known_at: datetime) -> datetime:
+    if known_at.tzinfo is None:
+        raise ValueError(f"known_at {known_at} has no time zone; give one, such as UTC")
+    # As a number, because DuckDB hands time zones to Python through pytz, which nobody needs.
+    (last,) = _one(conn, "select epoch_us(max(known_at)) from batches")
+    if last is None:
+        return known_at
+    return max(known_at, datetime.fromtimestamp(0, UTC) + timedelta(microseconds=last + 1))
+
+
+def _count(
+    conn: duckdb.DuckDBPyConnection, source: str, batch_id: str, accepted: pa.Table, received: int
+) -> LoadCounts:
+    # Counted from what stands in the tables, not from what was meant to be written.
+    (new,) = _one(conn, "select count(*) from bar_revisions where batch_id = ?", batch_id)
+    (refused,) = _one(conn, "select count(*) from quarantine where batch_id = ?", batch_id)
+    conn.register("accepted_bars", accepted)
+    try:
+        present, tickers, first, last = _one(
+            conn,
+            """
+            select count(*), count(distinct ticker), min(session_date), max(session_date)
+            from accepted_bars semi join bar_revisions
+                on bar_revisions.source = ? and accepted_bars.ticker = bar_revisions.ticker
+                and accepted_bars.session_date = bar_revisions.session_date
+            """,
+            source,
+        )
+    finally:
+        conn.unregister("accepted_bars")
+    if present + refused != received or present != accepted.num_rows or present < new:
+        raise BarsRejected(
+            f"batch {batch_id} of {source}: {present} rows in the warehouse and {refused} in "
+            f"quarantine, expected {received} received together; nothing was loaded. Delete "
+            f"batches/{batch_id} below the artefact root and validate the batch again"
+        )
+    return LoadCounts(
+        *(batch_id, source, received, present, new, present - new, refused),
+        *(tickers, first, last, False),
+    )
+
+
+def _record(conn: duckdb.DuckDBPyConnection, counts: LoadCounts, moment: datetime) -> None:
+    conn.execute(
+        """
+        insert into batches (batch_id, source, known_at, received_rows, loaded_rows,
+            new_revisions, unchanged_rows, quarantined_rows, tickers, first_session, last_session)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            *(counts.batch_id, counts.source, moment, counts.received, counts.loaded),
+            *(counts.new_revisions, counts.unchanged, counts.quarantined, counts.tickers),
+            *(counts.first_session, counts.last_session),
+        ],
+    )
+
+
+def _one(conn: duckdb.DuckDBPyConnection, query: str, *values: Any) -> tuple[Any, ...]:
+    # fetchall, because a result that is not read to its end blocks the connection.
+    (row,) = conn.execute(query, list(values)).fetchall()
+    return tuple(row)

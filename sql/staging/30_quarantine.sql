@@ -1,0 +1,17 @@
+-- Grain: batch × row_id, one row for each that was refused, with its original values.
+-- reasons: the expectations that it broke. row_id: its number in the batch, from 0.
+create table if not exists quarantine (
+    batch_id varchar not null,
+    source varchar not null,
+    row_id bigint not null,
+    ticker varchar,
+    session_date date,
+    open double,
+    high double,
+    low double,
+    close double,
+    volume double,
+    adj_close double,
+    currency varchar,
+    reasons varchar[] not null
+);
