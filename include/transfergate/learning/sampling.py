@@ -1,0 +1,204 @@
+"""Which paths every model trains on: slices of history, draws of starts, noise on the inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from transfergate.errors import NotEnoughData
+from transfergate.market import dynamics
+from transfergate.market.draws import draw_below
+from transfergate.market.panel import Panel
+from transfergate.settings import MarketParams, OptimiserParams
+
+REWARD_SCALE = 100.0
+"""Training rewards are log returns in per cent; advantages are normalised afterwards."""
+
+_ROW, _START, _NOISE = (np.array([purpose]) for purpose in range(3))
+_NOISE_BANK = 1 << 21
+_NOISE_SEED = 20_260_101
+
+
+@dataclass(frozen=True)
+class TrainingSlice:
+    """Where one model may learn.
+
+    Attributes:
+        rows: Tickers, as rows of the panel; each path is drawn from one of them, all equally
+            often.
+        first: First session t in which a decision is trained on; the burn-in may read earlier
+            sessions.
+        stop: Nothing at or after it is read: decisions have t + 1 < stop.
+    """
+
+    rows: tuple[int, ...]
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class PathBatch:
+    """Paths of some models. T = burn-in + L + tail sessions, D = L + tail of them decisions.
+
+    Attributes:
+        features: float32 (S, T, B, F), with noise.
+        reward: (D, S * B, P, P), by (previous, action).
+        executable: bool (D, S * B).
+        alive: 0 where a transition ruins, (D, S * B, P, P); None if none does.
+    """
+
+    features: Tensor
+    reward: Tensor
+    executable: Tensor
+    alive: Tensor | None
+
+
+@dataclass(frozen=True)
+class PathDraw:
+    """Drawn places, one per model and path, shape (S, B); all on the panel's device."""
+
+    rows: Tensor
+    starts: Tensor
+    noise: Tensor
+
+
+class PathSampler:
+    """Draws paths; what model s gets is a function of its seed, its slice and the update."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        market: MarketParams,
+        optimiser: OptimiserParams,
+        slices: tuple[TrainingSlice, ...],
+        seeds: tuple[int, ...],
+        input_noise: tuple[float, ...],
+    ) -> None:
+        """Check that every slice has room.
+
+        Raises:
+            NotEnoughData: If a model's slice is shorter than one path in all of its rows.
+        """
+        self._panel, self._optimiser = panel, optimiser
+        self._grid = dynamics.position_grid(market, panel.device, torch.float32)
+        outcomes = dynamics.outcomes(panel, market)
+        self._executable = outcomes.executable
+        self._outcomes = outcomes.float()
+        self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
+        self._seeds = np.array(seeds, dtype=np.int64).astype(np.uint64)[:, None]
+        last = torch.tensor([s.stop - 2 for s in slices], device=panel.device)
+        self._last = last[:, None]
+        self._noise_std = torch.tensor(input_noise, device=panel.device)
+        self._noisy = any(input_noise)
+        self._noise = _noise_windows(self._length * panel.n_features, panel.device)
+
+    @property
+    def _length(self) -> int:
+        sizes = self._optimiser
+        return sizes.burn_in_sessions + sizes.path_sessions + sizes.tail_sessions
+
+    def draw(self, update: int) -> PathDraw:
+        """Draw the places of all models' paths for one update."""
+        table, when = self._table, np.array([update])
+        path = np.arange(self._optimiser.n_paths)[None, :]
+        slot = draw_below(table.count[:, None], self._seeds, [_ROW, when, path])
+        low = np.take_along_axis(table.low, slot, 1)
+        span = np.take_along_axis(table.high, slot, 1) - low
+        starts = low + draw_below(span, self._seeds, [_START, when, path])
+        noise = draw_below(len(self._noise), self._seeds, [_NOISE, when, path])
+        rows = np.take_along_axis(table.row, slot, 1)
+        device = self._panel.device
+        return PathDraw(*(torch.from_numpy(x).to(device) for x in (rows, starts, noise)))
+
+    def gather(self, draw: PathDraw, models: slice) -> PathBatch:
+        """Read the drawn paths of some models."""
+        sizes = self._optimiser
+        rows, starts, last = draw.rows[models], draw.starts[models], self._last[models]
+        offsets = torch.arange(self._length, device=rows.device) - sizes.burn_in_sessions
+        sessions = starts[:, None, :] + offsets[None, :, None]
+        inside = torch.minimum(sessions, last[:, None, :])
+        features = self._panel.features
+        flat = (rows[:, None, :] * features.shape[1] + inside).reshape(-1)
+        x = features.reshape(-1, features.shape[2]).index_select(0, flat).view(*sessions.shape, -1)
+        std = self._noise_std[models]
+        if self._noisy:
+            noise = self._noise.index_select(0, draw.noise[models].reshape(-1))
+            noise = noise.view(*rows.shape, self._length, -1).transpose(1, 2)
+            x.addcmul_(noise, std[:, None, None, None])
+        decisions = slice(sizes.burn_in_sessions, None)
+        return PathBatch(x, *self._rewards(rows, sessions[:, decisions], inside[:, decisions]))
+
+    def _rewards(
+        self, rows: Tensor, sessions: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
+        within = (sessions == inside).transpose(0, 1).flatten(1)
+        places = inside.transpose(0, 1)
+        taken = self._outcomes.take(rows.expand_as(places), places)
+        held, traded = (x.flatten(1) * within for x in (taken.held, taken.traded))
+        executable = taken.executable.flatten(1) & within
+        net = dynamics.return_table(
+            held, traded, executable, self._grid, taken.cost_rate.flatten(1)
+        )
+        ruined = dynamics.is_ruin(net)
+        alive = (~ruined).float() if bool(ruined.any()) else None
+        return dynamics.reward(net) * REWARD_SCALE, executable, alive
+
+
+@dataclass(frozen=True)
+class _StartTable:
+    # Per model and slot: a row and its range of starts [low, high); ``count`` slots are in use.
+    row: npt.NDArray[np.int64]
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+
+
+def _start_table(
+    executable: npt.NDArray[np.bool_],
+    slices: tuple[TrainingSlice, ...],
+    optimiser: OptimiserParams,
+) -> _StartTable:
+    # A row counts from its first executable decision, found without looking past the slice: a
+    # start must lie before it anyway.
+    n_rows, n_sessions = executable.shape
+    awake = np.where(executable.any(1), executable.argmax(1), n_sessions)
+    size = max(len(s.rows) for s in slices)
+    row, low, high = (np.zeros((len(slices), size), dtype=np.int64) for _ in range(3))
+    count = np.zeros(len(slices), dtype=np.int64)
+    for model, part in enumerate(slices):
+        if part.stop > n_sessions or part.first < 0 or max(part.rows, default=0) >= n_rows:
+            raise NotEnoughData(
+                f"model {model}: {part} leaves the panel of {n_rows} rows and {n_sessions} "
+                f"sessions; choose rows and sessions inside it"
+            )
+        rows = np.array(part.rows, dtype=np.int64)
+        floor = np.maximum(awake[rows], max(part.first, optimiser.burn_in_sessions))
+        top = part.stop - optimiser.path_sessions
+        usable = floor < top
+        if not usable.any():
+            raise NotEnoughData(
+                f"model {model}: a path needs {optimiser.path_sessions} decisions, after "
+                f"{optimiser.burn_in_sessions} sessions of burn-in, but the rows {part.rows} have "
+                f"at most {max(0, part.stop - 1 - int(floor.min(initial=n_sessions)))} "
+                f"in sessions [{part.first}, {part.stop}); use longer history or shorter paths"
+            )
+        count[model] = usable.sum()
+        row[model, : count[model]] = rows[usable]
+        low[model, : count[model]] = floor[usable]
+        high[model] = top
+    return _StartTable(row, low, high, count)
+
+
+def _noise_windows(length: int, device: torch.device) -> Tensor:
+    # One fixed bank of normal draws, seen through all windows of ``length``: every path's noise
+    # is a window at a drawn offset. Costs a copy instead of millions of normal draws per update,
+    # and is the same on every device.
+    size = max(_NOISE_BANK, 16 * length)
+    generator = torch.Generator().manual_seed(_NOISE_SEED)
+    bank = torch.randn(size, generator=generator).to(device)
+    return bank.as_strided((size - length + 1, length), (1, 1))

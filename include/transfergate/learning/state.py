@@ -1,0 +1,65 @@
+"""What a training run is asked to do, and all that it must remember between two updates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from transfergate.learning.adam import AdamState
+from transfergate.learning.networks import Weights, n_models
+from transfergate.learning.sampling import TrainingSlice
+from transfergate.settings import OptimiserParams, Regularisation
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What each of the S models does; every tuple has S entries.
+
+    Attributes:
+        slices: Where it learns.
+        seeds: Of its paths and input noise.
+        learning_rates: At the start; they fall along a cosine.
+        regularisations: Its choice of the grid.
+        frozen_groups: Parameter groups (or single names) that do not train.
+    """
+
+    slices: tuple[TrainingSlice, ...]
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    regularisations: tuple[Regularisation, ...]
+    frozen_groups: tuple[frozenset[str], ...]
+
+
+@dataclass
+class TrainingState:
+    """Everything that a checkpoint must hold to go on bit for bit."""
+
+    weights: Weights
+    start: Weights
+    adam: AdamState
+    best: Weights
+    best_score: Tensor
+    best_update: Tensor
+    objective: Tensor
+    validation: list[Tensor] = field(default_factory=list)
+    update: int = 0
+
+
+def fresh_state(
+    weights: Weights, optimiser: OptimiserParams, device: torch.device
+) -> TrainingState:
+    """State before the first update; the weights are copied."""
+    models = n_models(weights)
+    start = {name: value.detach().to(device, copy=True) for name, value in weights.items()}
+    return TrainingState(
+        weights={name: value.clone() for name, value in start.items()},
+        start=start,
+        adam=AdamState.zeros(start),
+        best={name: value.clone() for name, value in start.items()},
+        best_score=torch.full((models,), -math.inf, device=device),
+        best_update=torch.zeros(models, dtype=torch.int64, device=device),
+        objective=torch.zeros(optimiser.n_updates, models, device=device),
+    )

@@ -1,0 +1,165 @@
+"""The market's arithmetic, which exists here only: timing, costs, returns, reward, ruin.
+
+Training, the exact dynamic programme, the back-test and the Gymnasium shells all use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transfergate.market.panel import Panel
+from transfergate.settings import MarketParams
+
+RUIN_RETURN = -0.999
+"""Net simple returns below this count as this in the reward, so that it stays finite."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a decision at the close of session t will meet, aligned to t; shapes (N, T).
+
+    The last column cannot be acted upon (its outcome is unknown): not executable, all zero.
+
+    Attributes:
+        held: Return of session t+1 on the old position, before the trade (float64).
+        traded: Return of session t+1 on the new position, after the trade (float64).
+        cost_rate: Fraction charged per unit of absolute turnover (float64).
+        executable: Whether the decision is carried out; where False the position stays.
+    """
+
+    held: Tensor
+    traded: Tensor
+    cost_rate: Tensor
+    executable: Tensor
+
+    def take(self, rows: Tensor, sessions: Tensor) -> Outcomes:
+        """Outcomes of single decisions; ``rows`` and ``sessions`` broadcast to one shape."""
+        flat = rows * self.held.shape[1] + sessions
+        parts = (self.held, self.traded, self.cost_rate, self.executable)
+        return Outcomes(*(part.reshape(-1)[flat] for part in parts))
+
+    def float(self) -> Outcomes:
+        """The same in float32, for training."""
+        return Outcomes(
+            self.held.float(), self.traded.float(), self.cost_rate.float(), self.executable
+        )
+
+
+def outcomes(panel: Panel, market: MarketParams) -> Outcomes:
+    """Align the panel's returns and costs to the decisions that meet them.
+
+    ``next_open``: a decision at the close of t is executed at the open of t+1, so the old
+    position earns t+1's overnight return and the new one its intraday return.
+    ``same_close``: it is executed at the close of t itself and earns t+1 from close to close.
+    """
+    overnight, intraday = panel.overnight, panel.intraday
+    costs = panel.cost_rate
+    if costs is None:
+        costs = torch.full_like(overnight, market.cost_bps * 1e-4)
+    if market.timing == "next_open":
+        held, traded = _next(overnight), _next(intraday)
+        open_at_execution, costs = _next(panel.tradable), _next(costs)
+    else:
+        traded = _next((1.0 + overnight) * (1.0 + intraday) - 1.0)
+        held = torch.zeros_like(traded)
+        open_at_execution = panel.tradable.clone()
+    executable = panel.ready & open_at_execution
+    executable[:, -1] = False
+    return Outcomes(held, traded, costs, executable)
+
+
+def _next(values: Tensor) -> Tensor:
+    # Column t of the result is column t+1; the last one is zero (False).
+    shifted = torch.zeros_like(values)
+    shifted[:, :-1] = values[:, 1:]
+    return shifted
+
+
+def net_return(
+    previous: Tensor,
+    target: Tensor,
+    overnight: Tensor,
+    intraday: Tensor,
+    cost_rate: Tensor | float,
+) -> Tensor:
+    """Simple return of one session net of costs; all arguments broadcast.
+
+    Args:
+        previous: Position k before the trade, as a multiple of equity.
+        target: Position a after the trade.
+        overnight: Return before the trade.
+        intraday: Return after the trade.
+        cost_rate: Cost per unit of absolute turnover, as a fraction.
+
+    Returns:
+        ``k * overnight + a * intraday - cost_rate * |a - k|``.
+
+    Source: DESIGN.md section 8, Timing.
+    """
+    return previous * overnight + target * intraday - cost_rate * (target - previous).abs()
+
+
+def reward(net: Tensor) -> Tensor:
+    """Log return of equity; a ruinous return counts as ``RUIN_RETURN``."""
+    return torch.log1p(net.clamp_min(RUIN_RETURN))
+
+
+def is_ruin(net: Tensor) -> Tensor:
+    """Whether a session's net return takes all equity; only this terminates an episode."""
+    return net <= -1.0
+
+
+def effective_target(previous: Tensor, target: Tensor, executable: Tensor) -> Tensor:
+    """The position after the session: the target, or the old one where nothing is executed."""
+    return torch.where(executable, target, previous)
+
+
+def return_table(
+    overnight: Tensor,
+    intraday: Tensor,
+    executable: Tensor,
+    positions: Tensor,
+    cost_rate: Tensor | float,
+) -> Tensor:
+    """Net simple return for every (previous position k, action a).
+
+    Args:
+        overnight: Return on the old position, any shape ``[...]``.
+        intraday: Return on the new position, ``[...]``.
+        executable: Where False the action is replaced by "keep", ``[...]``.
+        positions: The grid, ``[P]``.
+        cost_rate: A number, or ``[...]``.
+
+    Returns:
+        ``[..., P(k), P(a)]``.
+    """
+    old, new = positions[:, None], positions[None, :]
+    if isinstance(cost_rate, Tensor):
+        cost_rate = cost_rate[..., None, None]
+    target = effective_target(old, new, executable[..., None, None])
+    return net_return(old, target, overnight[..., None, None], intraday[..., None, None], cost_rate)
+
+
+def next_positions(executable: Tensor, n_positions: int) -> Tensor:
+    """Index of the position that each (previous k, action a) leads to.
+
+    Returns:
+        int64 ``[..., P(k), P(a)]``: a where executable, k elsewhere.
+    """
+    grid = torch.arange(n_positions, device=executable.device)
+    return effective_target(grid[:, None], grid[None, :], executable[..., None, None])
+
+
+def position_grid(
+    market: MarketParams, device: torch.device, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """The position grid ``[P]``, increasing."""
+    return torch.tensor(market.positions, device=device, dtype=dtype)
+
+
+def flat_index(market: MarketParams) -> int:
+    """Index of the flat position in the grid."""
+    return market.positions.index(0.0)
