@@ -3,7 +3,6 @@
 -- Seeds are TA-Lib's: plain means over the first full window; the fast average of MACD starts
 -- late, so that both averages are seeded on the same session. A state is meaningful only from
 -- its last seeding bar on (average_gain, average_loss, true_range: 14; macd_signal: 33).
--- A missing high or low counts as the close.
 with recursive
 smoothers as (
     select
