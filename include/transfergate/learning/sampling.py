@@ -89,7 +89,7 @@ class PathSampler:
         self._executable = outcomes.executable
         self._outcomes = outcomes.float()
         self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
-        self._seeds = np.array(seeds, dtype=np.int64).astype(np.uint64)[:, None]
+        self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
         last = torch.tensor([s.stop - 2 for s in slices], device=panel.device)
         self._last = last[:, None]
         self._noise_std = torch.tensor(input_noise, device=panel.device)

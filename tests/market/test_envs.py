@@ -1,0 +1,186 @@
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from transfergate.errors import MarketError
+from transfergate.market import (
+    ENV_ID,
+    EpisodeParams,
+    MarketEnv,
+    MarketVectorEnv,
+    dynamics,
+    planted_panel,
+)
+from transfergate.settings import MarketParams
+
+MARKET = MarketParams(positions=(-2.0, -1.0, 0.0, 1.0, 2.0), cost_bps=10.0)
+
+
+def rough_panel():
+    """Planted, with gaps, sessions that are not ready, and crashes that ruin a doubled bet."""
+    panel = planted_panel(3, 120, n_noise=2, seed=5)
+    panel.tradable[0, 20:24] = False
+    panel.ready[1, 30:40] = False
+    panel.intraday[2, ::9] = -0.6
+    panel.intraday[1, ::11] = 0.6
+    return panel
+
+
+def same_info(ours: dict, theirs: dict) -> None:
+    assert sorted(ours) == sorted(theirs)
+    for key, value in theirs.items():
+        if isinstance(value, dict):
+            same_info(ours[key], value)
+        elif value.dtype == object:
+            for a, b in zip(ours[key], value, strict=True):
+                np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_array_equal(ours[key], value, err_msg=key)
+
+
+def test_env_passes_gymnasiums_checks():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make(ENV_ID, panel=rough_panel(), market=MARKET).unwrapped)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_vector_env_equals_sync_vector_env_step_by_step(mode: AutoresetMode):
+    panel, params = rough_panel(), EpisodeParams(episode_sessions=25, first=3, stop=110)
+    ours = MarketVectorEnv(6, panel, MARKET, params, autoreset_mode=mode)
+    theirs = SyncVectorEnv([lambda: MarketEnv(panel, MARKET, params)] * 6, autoreset_mode=mode)
+    assert ours.metadata == theirs.metadata
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    rng = np.random.default_rng(1)
+    a, b = ours.reset(seed=7), theirs.reset(seed=7)
+    seen = {"terminated": False, "truncated": False}
+    for _ in range(120):
+        np.testing.assert_array_equal(a[0], b[0])
+        same_info(a[-1], b[-1])
+        actions = rng.integers(0, 5, 6)
+        a, b = ours.step(actions), theirs.step(actions)
+        for mine, other in zip(a[1:4], b[1:4], strict=True):
+            np.testing.assert_array_equal(mine, other)
+        seen["terminated"] |= bool(a[2].any())
+        seen["truncated"] |= bool(a[3].any())
+        ended = a[2] | a[3]
+        if mode is AutoresetMode.DISABLED and ended.any():
+            a = ours.reset(options={"reset_mask": ended})
+            b = theirs.reset(options={"reset_mask": ended})
+    assert all(seen.values())
+
+
+def test_registered_vector_env_declares_its_autoreset_mode():
+    env = gymnasium.make_vec(ENV_ID, num_envs=3, panel=rough_panel())
+    assert isinstance(env.unwrapped, MarketVectorEnv)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+
+
+def test_an_episode_obeys_the_market_arithmetic():
+    panel = rough_panel()
+    env = MarketEnv(panel, MARKET, EpisodeParams(episode_sessions=None))
+    met = dynamics.outcomes(panel, MARKET)
+    observation, _ = env.reset(seed=0, options={"ticker": panel.tickers[0], "session": 0})
+    rng = np.random.default_rng(0)
+    position, equity = 0.0, 1.0
+    for t in range(60):
+        np.testing.assert_array_equal(observation[:-1], panel.features[0, t].numpy())
+        assert observation[-1] == np.float32(position)
+        action = int(rng.integers(1, 4))
+        observation, reward, terminated, truncated, info = env.step(action)
+        target = MARKET.positions[action] if met.executable[0, t] else position
+        net = (
+            position * panel.overnight[0, t + 1].item()
+            + target * panel.intraday[0, t + 1].item()
+            - 1e-3 * abs(target - position)
+        )
+        position, equity = target, equity * (1 + net)
+        assert reward == pytest.approx(np.log1p(net), abs=1e-12)
+        assert info["equity"] == pytest.approx(equity)
+        assert not terminated
+        assert not truncated
+
+
+def test_ruin_terminates_and_the_end_truncates():
+    panel = rough_panel()
+    env = MarketEnv(panel, MARKET, EpisodeParams(episode_sessions=10))
+    env.reset(seed=0, options={"ticker": panel.tickers[2], "session": 0})
+    for _ in range(9):
+        _, _, terminated, truncated, info = env.step(np.int64(4))
+    assert (terminated, truncated, info["equity"]) == (True, False, 0.0)
+    env.reset(options={"ticker": panel.tickers[0], "session": 0})
+    ends = [env.step(np.int64(2))[2:4] for _ in range(10)]
+    assert ends == [(False, False)] * 9 + [(False, True)]
+
+
+def test_constant_position_without_cost_is_buy_and_hold_of_the_prices():
+    panel = planted_panel(1, 80, overnight_share=0.0)
+    env = MarketEnv(panel, MarketParams(cost_bps=0.0), EpisodeParams(episode_sessions=None))
+    env.reset(seed=0)
+    while True:
+        _, _, terminated, truncated, info = env.step(np.int64(2))
+        if terminated or truncated:
+            break
+    price = ((1 + panel.intraday) * (1 + panel.overnight)).cumprod(1)
+    # Entered at the first open; with no overnight moves the two legs compound exactly.
+    assert panel.overnight.abs().max() == 0.0
+    assert info["equity"] == pytest.approx((price[0, -1] / price[0, 0]).item(), rel=1e-12)
+
+
+def test_episodes_never_show_sessions_at_or_after_stop():
+    panel = rough_panel()
+    poisoned = rough_panel()
+    for name in ("features", "overnight", "intraday"):
+        getattr(poisoned, name)[:, 60:] = 9e9
+    params = EpisodeParams(stop=60, episode_sessions=20)
+    envs = [MarketVectorEnv(16, p, MARKET, params) for p in (panel, poisoned)]
+    for env in envs:
+        env.reset(seed=3)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        actions = rng.integers(0, 5, 16)
+        (a, ra, *_), (b, rb, *_) = (env.step(actions) for env in envs)
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(ra, rb)
+
+
+def test_same_seed_same_episodes_and_other_seed_others():
+    panel = rough_panel()
+    first, second = (MarketVectorEnv(32, panel, MARKET) for _ in range(2))
+    a, _ = first.reset(seed=11)
+    b, _ = second.reset(seed=11)
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, second.reset(seed=12)[0])
+
+
+def test_unusable_slices_and_options_are_refused():
+    panel = planted_panel(1, 20)
+    with pytest.raises(MarketError, match="first < stop - 1"):
+        MarketEnv(panel, MARKET, EpisodeParams(first=19))
+    env = MarketEnv(panel, MARKET, EpisodeParams(episode_sessions=10))
+    with pytest.raises(MarketError, match="start session 15"):
+        env.reset(seed=0, options={"session": 15})
+    with pytest.raises(MarketError, match="'start'"):
+        env.reset(seed=0, options={"start": 3})
+    vector = MarketVectorEnv(
+        2, panel, MARKET, EpisodeParams(episode_sessions=1), autoreset_mode="Disabled"
+    )
+    vector.reset(seed=0)
+    vector.step(np.array([0, 0]))
+    with pytest.raises(MarketError, match="reset_mask"):
+        vector.step(np.array([0, 0]))
+
+
+def test_panel_tensors_are_not_changed_by_trading():
+    panel = rough_panel()
+    before = panel.intraday.clone()
+    env = MarketVectorEnv(4, panel, MARKET)
+    env.reset(seed=0)
+    env.step(np.array([0, 1, 2, 3]))
+    assert torch.equal(before, panel.intraday)
