@@ -19,7 +19,7 @@ from transfergate.evaluation.splits import (
     walk_forward_folds,
 )
 from transfergate.learning import Weights, select_models
-from transfergate.market import Panel
+from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import Settings
 from transfergate.steps.pretraining import (

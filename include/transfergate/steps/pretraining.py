@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from transfergate.errors import RegistryError, SettingsError
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
-from transfergate.market import Panel, build_panel
+from transfergate.market.panel import Panel, build_panel
 from transfergate.registry import Registry
 from transfergate.settings import Settings
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, open_snapshot
@@ -20,6 +21,8 @@ from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrai
 from transfergate.transfer.recipe import document_hash, foundation_document
 
 log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 5.0
 
 
 def pretrain_foundation(
@@ -78,8 +81,8 @@ def pretrain_foundation(
         "code_version": settings.code_version,
         "device": str(device(settings)),
         "weights_sha256": sha256(content),
-        "env_steps": [int(value) for value in family.result.steps],
-        "updates": [int(value) for value in family.result.updates],
+        "env_steps": family.result.steps_per_model,
+        "updates": family.result.updates_per_model,
         "checkpoints": [
             {
                 "name": fold.name,
@@ -94,11 +97,11 @@ def pretrain_foundation(
             )
         ],
         "learning_curve": [
-            [float(value) for value in row] for row in family.result.validation_history
+            [float(value) for value in row] for row in family.result.validation
         ],
     }
     publish(store, f"foundations/{version}", manifest, "foundation.json", content)
-    Checkpoint(store, checkpoint_key).discard()
+    store.discard(checkpoint_key)
     return version
 
 
@@ -278,9 +281,25 @@ def prepare_torch(settings: Settings) -> None:
 
 
 def log_progress(what: str) -> Any:
-    """A callback that logs one line per progress report."""
+    """A callback that logs a progress line every few seconds, and at the end."""
+
+    last = [0.0]
 
     def report(progress: TrainingProgress) -> None:
-        log.info("%s: %s", what, progress)
+        now = time.monotonic()
+        if progress.update < progress.n_updates and now - last[0] < PROGRESS_SECONDS:
+            return
+        last[0] = now
+        log.info(
+            "%s: update %d of %d (%.0f %%), objective %+.2e, best validation Sharpe %+.2f "
+            "(means over %d models)",
+            what,
+            progress.update,
+            progress.n_updates,
+            100.0 * progress.update / progress.n_updates,
+            float(progress.objective.mean()),
+            float(progress.best_score.mean()),
+            len(progress.best_score),
+        )
 
     return report

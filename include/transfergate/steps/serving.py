@@ -6,11 +6,10 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import torch
 
 from transfergate.errors import NotEnoughData, RegistryError, SnapshotError
-from transfergate.learning import encode, head_logits, score_greedy
-from transfergate.market import Panel
+from transfergate.learning import next_targets
+from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings
 from transfergate.steps.pretraining import load_panel, prepare_torch
@@ -116,18 +115,14 @@ def _replay(
     key = f"candidates/{bundle['ticker']}/{bundle['version']}/weights.safetensors"
     weights = read_weights(store, key, bundle["weights_sha256"])
     first = [str(day) for day in panel.sessions].index(bundle["last_session"])
-    burn_in = bundle["burn_in_sessions"]
-    start = max(first - burn_in, 0)
-    with torch.no_grad():
-        window = panel.features[0, start : session + 1].nan_to_num()
-        hidden = encode(weights, network, window.expand(n_policies, 1, *window.shape))
-        logits = head_logits(weights, hidden)[:, 0, -1]
-    held = torch.full((n_policies,), market.positions.index(0.0))
-    if session > first:
-        scored = score_greedy(
-            panel, weights, network, market, [0] * n_policies, first, session + 1, burn_in
-        )
-        grid = torch.tensor(market.positions, dtype=torch.float64)
-        held = (scored.position[:, -1:].double() - grid).abs().argmin(-1)
-    action = logits[torch.arange(n_policies), held].argmax(-1)
-    return [market.positions[int(index)] for index in action]
+    targets = next_targets(
+        panel,
+        weights,
+        network,
+        market,
+        [0] * n_policies,
+        first,
+        session,
+        bundle["burn_in_sessions"],
+    )
+    return [float(target) for target in targets]

@@ -111,6 +111,10 @@ class ArtefactStore:
         _write_synced(temporary, content)
         os.replace(temporary, target)
 
+    def discard(self, key: str) -> None:
+        """Delete an object that may change, if it is there."""
+        self.path(key).unlink(missing_ok=True)
+
     def publish_folder(self, key: str, write: Callable[[Path], None]) -> bool:
         """Let ``write`` fill a temporary folder, then rename it to ``key`` at once.
 

@@ -27,7 +27,7 @@ from transfergate.learning import (
     select_models,
     train_stack,
 )
-from transfergate.market import Panel
+from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
@@ -35,8 +35,8 @@ from transfergate.transfer.recipe import derive_seed
 FINETUNED, SCRATCH = "finetuned", "scratch"
 FROZEN_GROUPS: dict[str, frozenset[str]] = {
     "full": frozenset(),
-    "partial": frozenset({"input"}),
-    "head": frozenset({"input", "encoder"}),
+    "partial": frozenset({"encoder.input", "encoder.bias"}),
+    "head": frozenset({"encoder"}),
 }
 
 
@@ -247,7 +247,7 @@ def _choose(
     best = int(np.argmax(sharpe))
     chosen = list(range(best * params.n_seeds, (best + 1) * params.n_seeds))
     kept = [members[i] for i in chosen]
-    curve = result.validation_history[:, kept].mean(1)
+    curve = result.validation[:, kept].mean(1)
     return ArmRun(
         arm=arm,
         fold=fold,
@@ -256,8 +256,8 @@ def _choose(
         validation_sharpe=tuple(float(value) for value in sharpe),
         weights=select_models(weights, chosen),
         sessions=int(panel.ready[0, fold.train.first : fold.train.stop].sum()),
-        env_steps=int(result.steps[members[0]]),
-        updates=int(result.updates[members[0]]),
+        env_steps=result.steps_per_model,
+        updates=result.updates_per_model,
         trained_models=len(members),
         learning_curve=tuple(float(value) for value in curve),
     )

@@ -27,7 +27,7 @@ from transfergate.learning import (
     select_models,
     train_stack,
 )
-from transfergate.market import Panel
+from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams, PretrainParams, WalkForwardParams
 from transfergate.transfer.recipe import derive_seed
 

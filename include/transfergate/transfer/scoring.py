@@ -12,7 +12,8 @@ from transfergate.evaluation import baselines
 from transfergate.evaluation.baselines import Path, TickerMarket
 from transfergate.evaluation.splits import Fold, Window
 from transfergate.learning import Weights
-from transfergate.market import Panel, next_positions, outcomes, position_grid, return_table
+from transfergate.market.dynamics import next_positions, outcomes, position_grid, return_table
+from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams
 from transfergate.transfer.arms import ArmRun, score_window
 from transfergate.transfer.recipe import derive_seed
