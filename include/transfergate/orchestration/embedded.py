@@ -151,7 +151,7 @@ class EmbeddedAirflow:
             "API__SECRET_KEY": self.secrets["api_secret_key"],
             "API_AUTH__JWT_SECRET": self.secrets["jwt_secret"],
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
-            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
             "LOGGING__BASE_LOG_FOLDER": str(self.logs),
             "USAGE_DATA_COLLECTION__ENABLED": "False",

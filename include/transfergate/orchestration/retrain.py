@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         settings = settings_module.load()
+        if options.source == "files" and not (options.data or settings.ingest.files_root):
+            raise ValueError("--source files needs a folder: --data FOLDER (make: DATA=FOLDER)")
         environment = chain_environment(settings, options)
     except (TransferGateError, ValueError) as error:
         sys.stderr.write(f"retrain: {error}\n")
@@ -174,6 +176,7 @@ def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[s
         **settings_environment(settings),
         "TRANSFERGATE_SCHEDULES__INGEST": "manual",
         "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",  # no file changes meanwhile
     }
     chosen = {"sources": options.sources, "targets": options.targets}
     chosen = {name: tickers for name, tickers in chosen.items() if tickers}

@@ -1,0 +1,183 @@
+"""The whole chain through a real scheduler, twice, on planted markets that train in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from transfergate.orchestration.assets import CHAIN
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "transfergate.orchestration.retrain", "--source", "synthetic"]
+TINY = {
+    "INGEST__SYNTHETIC": {"n_sources": 2, "n_sessions": 420},
+    "FEATURES__NAMES": ["rsi_14", "realised_volatility_20"],
+    "FEATURES__Z_WINDOW": 20,
+    "WALK_FORWARD": {"n_folds": 2, "min_train_sessions": 120, "validation_sessions": 30,
+                     "embargo_sessions": 2, "test_sessions": 30},
+    "NETWORK": {"encoder": "gru", "encoder_units": 4, "head_units": 4},
+    "PRETRAIN__OPTIMISER": {"n_updates": 4, "n_paths": 2, "path_sessions": 32,
+                            "burn_in_sessions": 8, "tail_sessions": 4, "n_validations": 2},
+    "FINETUNE__OPTIMISER": {"n_updates": 4, "n_paths": 2, "path_sessions": 32,
+                            "burn_in_sessions": 8, "tail_sessions": 4, "n_validations": 2},
+    "FINETUNE__GRID": [{"input_noise": 0.5}],
+    "FINETUNE__N_SEEDS": 3,
+    "GATE__MIN_OOS_SESSIONS": 40,
+}  # fmt: skip
+
+
+def environment(home: Path) -> dict[str, str]:
+    tiny = {
+        f"TRANSFERGATE_{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in TINY.items()
+    }
+    return {
+        **os.environ,
+        **tiny,
+        "PYTHONPATH": str(ROOT / "include"),
+        "TRANSFERGATE_HOME": str(home),
+    }
+
+
+def retrain(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def left_over(home: Path) -> list[str]:
+    """Command lines of processes that hold a file below a home, or were told of it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            open_below = any(file.path.startswith(str(home)) for file in process.open_files())
+            if open_below or process.environ().get("TRANSFERGATE_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def words(lines: list[str]) -> set[str]:
+    return {word for line in lines for word in line.split()}
+
+
+def objects(home: Path) -> dict[str, bytes]:
+    """Everything below the artefact root but the site of reports, which is rendered anew."""
+    root = home / "artefacts"
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] != "data_docs"
+    }
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Two runs of the command in one home: outputs, results, and objects after each."""
+    home = tmp_path_factory.mktemp("chain")
+    runs = []
+    for number in (1, 2):
+        file = home / f"result-{number}.json"
+        done = retrain(home, "--result", str(file))
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
+        runs.append((done.stdout, json.loads(file.read_text()), objects(home)))
+    return home, runs
+
+
+def test_every_task_of_the_chain_succeeds_and_is_shown(chain):
+    _, [(output, _, _), _] = chain
+    states = re.findall(r"^ *[\d.]+s  (\w+) +(\w+)(?:\[.*?\])? +success", output, re.MULTILINE)
+    assert list(dict.fromkeys(dag_id for dag_id, _ in states)) == list(CHAIN)
+    assert {"plan", "fetch", "validate", "load", "build", "pretrain", "backtest", "register",
+            "finetune", "judge", "promote"} <= {task for _, task in states}  # fmt: skip
+
+
+def test_assets_carry_what_was_made_from_dag_to_dag(chain):
+    home, [(_, result, made), _] = chain
+    snapshot, version = (
+        result["features"]["snapshot_id"],
+        result["foundation"]["foundation_version"],
+    )
+    assert result["bars"]["source"] == result["features"]["source"] == "synthetic"
+    assert result["bars"]["loaded"] + result["bars"]["quarantined"] == result["bars"]["received"]
+    assert result["foundation"]["snapshot_id"] == snapshot
+    for prefix in (
+        f"batches/{result['bars']['batch_id']}/",
+        f"snapshots/{snapshot}/manifest.json",
+        f"foundations/{version}/",
+        f"evaluations/{result['evaluation_id']}/",
+    ):
+        assert any(key.startswith(prefix) for key in made), prefix
+    assert (home / "artefacts/data_docs/index.html").is_file()
+
+
+def test_each_target_gets_a_verdict(chain):
+    _, [(output, result, _), _] = chain
+    assert set(result["summary"]["tickers"]) == {"SHARED", "OPPOSED"}
+    for ticker, entry in result["summary"]["tickers"].items():
+        assert entry["verdict"] in output
+        assert ticker in output
+
+
+def test_the_second_run_makes_nothing_new_and_says_so(chain):
+    _, [(_, first, made_first), (output, second, made_second)] = chain
+    assert second["bars"]["already_loaded"]
+    assert second["bars"]["new_revisions"] == 0
+    assert not second["features"]["created"]
+    assert not second["foundation"]["registered"]
+    assert second["promotions"]["promoted"] == []
+    assert second["evaluation_id"] == first["evaluation_id"]
+    assert second["summary"] == first["summary"]
+    assert made_second == made_first
+    assert output.count("nothing new") == 3
+
+
+def test_nothing_runs_on_afterwards(chain):
+    home, _ = chain
+    assert left_over(home) == []
+
+
+def test_a_failing_task_fails_the_command_with_its_reason_and_its_log(tmp_path):
+    done = retrain(tmp_path, "--start", "2019-01-02", "--end", "2019-01-01")
+    assert done.returncode == 1
+    assert "exchange the two dates" in done.stderr
+    log_file = re.search(r"full log: (\S+)", done.stderr)
+    assert log_file
+    assert Path(log_file[1]).is_file()
+    assert left_over(tmp_path) == []
+
+
+def test_an_interrupt_stops_all_that_was_started(tmp_path):
+    process = subprocess.Popen(
+        COMMAND, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "ingest_daily_bars" in line:  # the scheduler runs tasks by now
+            break
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert {"api_server", "dag-processor", "scheduler"} <= words(left_over(tmp_path))
+    process.send_signal(signal.SIGTERM)
+    output = process.stdout.read()
+    assert process.wait(timeout=60) == 130
+    assert "interrupted" in output
+    assert left_over(tmp_path) == []
+    assert [one for one in started if one.is_running()] == []
