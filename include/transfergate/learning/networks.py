@@ -206,7 +206,7 @@ def backward(trace: Trace, grad_logits: Tensor, *, encoder: bool = True) -> Weig
         grads["encoder.input"] = torch.bmm(inputs.transpose(1, 2), by_pre)
         grads["encoder.bias"] = by_pre.sum(1, keepdim=True)
         return grads
-    gru = "both" in trace.encoder.gates
+    gru = "reset" in trace.encoder.gates
     run = recurrent.gru_backward if gru else recurrent.lstm_backward
     weight, again, bias = run(trace.encoder, by_states)
     return {

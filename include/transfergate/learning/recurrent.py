@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+tanh_backward, sigmoid_backward = torch.ops.aten.tanh_backward, torch.ops.aten.sigmoid_backward
+"""``g * (1 - y²)`` and ``g * y * (1 - y)`` in one pass."""
+
 
 @dataclass(frozen=True)
 class RecurrentTrace:
@@ -69,21 +72,30 @@ def gru_forward(
     projected = _project(inputs, weight * scale, bias * scale)
     states = inputs.new_zeros(models, sessions + 1, paths, units)
     kept = len(grad)
-    both = inputs.new_empty(kept + 1, models, paths, 2 * units)
-    candidate = inputs.new_empty(kept + 1, models, paths, units)
+    reset, update, candidate = inputs.new_empty(3, kept + 1, models, paths, units).unbind()
     carried = inputs.new_empty(kept + 1, models, paths, 3 * units)
     minus_one = inputs.new_tensor(-1.0)
+    state, inflow = states.unbind(1), _blocks(projected, units, dim=1)
+    gate, h = list(zip(reset, update, candidate, strict=True)), _blocks(carried, units, dim=0)
     for t in range(sessions):
         slot = t - grad.start if t in grad else kept
-        gate, n, h, x = both[slot], candidate[slot], carried[slot], projected[:, t]
-        torch.bmm(states[:, t], scaled, out=h)
-        torch.add(x[..., : 2 * units], h[..., : 2 * units], out=gate).sigmoid_()
-        torch.addcmul(x[..., 2 * units :], gate[..., :units], h[..., 2 * units :], out=n)
-        n.sigmoid_()
+        (x_r, x_z, x_n), (h_r, h_z, h_n), (r, z, n) = inflow[t], h[slot], gate[slot]
+        torch.bmm(state[t], scaled, out=carried[slot])
+        torch.add(x_r, h_r, out=r).sigmoid_()
+        torch.add(x_z, h_z, out=z).sigmoid_()
+        torch.addcmul(x_n, r, h_n, out=n).sigmoid_()
         torch.add(minus_one, n, alpha=2.0, out=n)
-        torch.lerp(n, states[:, t], gate[..., units:], out=states[:, t + 1])
-    gates = {"both": both[:kept], "candidate": candidate[:kept], "carried": carried[:kept]}
+        torch.lerp(n, state[t], z, out=state[t + 1])
+    gates = {"reset": reset[:kept], "update": update[:kept], "candidate": candidate[:kept]}
+    gates["carried"] = carried[:kept, ..., 2 * units :]
     return states[:, 1:], RecurrentTrace(inputs, states, gates, grad.start, scaled)
+
+
+def _blocks(gates: Tensor, units: int, dim: int) -> list[tuple[Tensor, ...]]:
+    # Views of every session's gate blocks: slicing inside the time loop would cost as much as
+    # the arithmetic.
+    blocks = torch.split(gates, units, dim=-1)
+    return list(zip(*(block.unbind(dim) for block in blocks), strict=True))
 
 
 def gru_backward(trace: RecurrentTrace, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,18 +111,13 @@ def gru_backward(trace: RecurrentTrace, grad_states: Tensor) -> tuple[Tensor, Te
     units = trace.recurrent.shape[1]
     kept = grad_states.shape[1]
     before = trace.states[:, trace.first : trace.first + kept]
-    reset, update = trace.gates["both"][..., :units], trace.gates["both"][..., units:]
-    n, carried = trace.gates["candidate"], trace.gates["carried"][..., 2 * units :]
+    reset, update, n = (trace.gates[name] for name in ("reset", "update", "candidate"))
     # With respect to the doubled pre-activation the candidate's slope is (1 - n²) / 2.
-    to_candidate = (1.0 - update) * (1.0 - n * n) * 0.5
-    slopes = torch.stack(
-        (
-            to_candidate * carried * reset * (1.0 - reset),
-            (before.transpose(0, 1) - n) * update * (1.0 - update),
-            to_candidate * reset,
-        ),
-        dim=3,
-    )
+    to_candidate = tanh_backward(torch.add(n.new_tensor(0.5), update, alpha=-0.5), n)
+    slopes = n.new_empty(*n.shape[:3], 3, units)
+    slopes[..., 0, :] = sigmoid_backward(to_candidate * trace.gates["carried"], reset)
+    slopes[..., 1, :] = sigmoid_backward(before.transpose(0, 1) - n, update)
+    torch.mul(to_candidate, reset, out=slopes[..., 2, :])
     grad_gates, total = _gru_carry(trace, grad_states, slopes, update)
     models, _, paths, _ = grad_states.shape
     flat_gates = grad_gates.view(models, kept * paths, 3 * units)
@@ -132,14 +139,16 @@ def _gru_carry(
     back = trace.recurrent.transpose(1, 2).contiguous()
     grad_gates = grad_states.new_empty(models, kept, paths, 3, units)
     step = grad_states.new_empty(models, paths, 3, units)
+    flat_step = step.view(models, paths, 3 * units)
     total = grad_states.new_empty(kept, models, paths, units)
     total[kept - 1] = grad_states[:, kept - 1]
+    by_gates, by_state, keep = grad_gates.unbind(1), grad_states.unbind(1), update.unbind()
     for t in range(kept - 1, -1, -1):
         torch.mul(total[t].unsqueeze(2), slopes[t], out=step)
-        grad_gates[:, t] = step
+        by_gates[t].copy_(step)
         if t:
-            torch.addcmul(grad_states[:, t - 1], total[t], update[t], out=total[t - 1])
-            total[t - 1].baddbmm_(step.view(models, paths, 3 * units), back)
+            torch.addcmul(by_state[t - 1], total[t], keep[t], out=total[t - 1])
+            total[t - 1].baddbmm_(flat_step, back)
     return grad_gates, total
 
 

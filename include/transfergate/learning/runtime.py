@@ -1,10 +1,12 @@
-"""Process-wide switches that make small-network training on the CPU fast."""
+"""Switches of the process that make small-network training on the CPU fast."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -14,15 +16,24 @@ log = logging.getLogger(__name__)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-@cache
-def tune_process() -> None:
-    """Flush denormals to zero and keep freed activation buffers mapped.
+@contextmanager
+def fast_cpu() -> Iterator[None]:
+    """Flush denormals to zero inside the block, and keep freed activation buffers mapped.
 
-    Denormals slow sigmoids down. glibc returns freed buffers of many megabytes to the system and
-    faults every page in again at the next use, which costs more than the arithmetic on them.
-    Changes the whole process, once; results do not depend on the second switch.
+    Denormals slow sigmoids down; other code of the process gets them back. glibc returns freed
+    buffers of many megabytes to the system and faults every page in again at the next use, which
+    costs more than the arithmetic on them; that switch stays, and changes no result.
     """
+    _keep_buffers_mapped()
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@cache
+def _keep_buffers_mapped() -> None:
     if not sys.platform.startswith("linux"):
         return
     try:

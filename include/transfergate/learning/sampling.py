@@ -84,10 +84,11 @@ class PathSampler:
             NotEnoughData: If a model's slice is shorter than one path in all of its rows.
         """
         self._panel, self._optimiser = panel, optimiser
-        self._grid = dynamics.position_grid(market, panel.device, torch.float32)
         outcomes = dynamics.outcomes(panel, market)
-        self._executable = outcomes.executable
-        self._outcomes = outcomes.float()
+        self._executable = outcomes.executable.reshape(-1)
+        self._net = _net_returns(outcomes, market)
+        self._reward = dynamics.reward(self._net) * REWARD_SCALE
+        self._ruins = bool(dynamics.is_ruin(self._net).any())
         self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
         self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
         last = torch.tensor([s.stop - 2 for s in slices], device=panel.device)
@@ -136,17 +137,29 @@ class PathSampler:
         self, rows: Tensor, sessions: Tensor, inside: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
-        within = (sessions == inside).transpose(0, 1).flatten(1)
-        places = inside.transpose(0, 1)
-        taken = self._outcomes.take(rows.expand_as(places), places)
-        held, traded = (x.flatten(1) * within for x in (taken.held, taken.traded))
-        executable = taken.executable.flatten(1) & within
-        net = dynamics.return_table(
-            held, traded, executable, self._grid, taken.cost_rate.flatten(1)
-        )
-        ruined = dynamics.is_ruin(net)
-        alive = (~ruined).float() if bool(ruined.any()) else None
-        return dynamics.reward(net) * REWARD_SCALE, executable, alive
+        within = (sessions == inside).transpose(0, 1).reshape(-1)
+        places = (rows[:, None, :] * self._panel.n_sessions + inside).transpose(0, 1)
+        shape = (*places.flatten(1).shape, *self._net.shape[1:])
+        places = places.reshape(-1)
+        reward = self._reward.index_select(0, places) * within[:, None, None]
+        executable = self._executable.index_select(0, places) & within
+        alive = None
+        if self._ruins:
+            ruined = dynamics.is_ruin(self._net.index_select(0, places)) & within[:, None, None]
+            alive = (~ruined).float().view(shape)
+        return reward.view(shape), executable.view(shape[:2]), alive
+
+
+def _net_returns(outcomes: dynamics.Outcomes, market: MarketParams) -> Tensor:
+    # float32 (N * T, P, P) for the whole panel, once: 4 P² bytes a bar.
+    grid = dynamics.position_grid(market, outcomes.held.device)
+    return dynamics.return_table(
+        outcomes.held.reshape(-1),
+        outcomes.traded.reshape(-1),
+        outcomes.executable.reshape(-1),
+        grid,
+        outcomes.cost_rate.reshape(-1),
+    ).float()
 
 
 @dataclass(frozen=True)

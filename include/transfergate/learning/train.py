@@ -21,7 +21,7 @@ from transfergate.errors import TrainingError
 from transfergate.learning.adam import part, trainable_masks
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
 from transfergate.learning.networks import Weights, n_models
-from transfergate.learning.runtime import tune_process
+from transfergate.learning.runtime import fast_cpu
 from transfergate.learning.sampling import PathSampler
 from transfergate.learning.state import StackPlan, TrainingState, fresh_state
 from transfergate.learning.update import Hyper, update_models
@@ -115,7 +115,6 @@ def train_stack(
         TrainingError: If inputs do not fit, or a model's loss is not finite.
         NotEnoughData: If a slice is shorter than one path.
     """
-    tune_process()
     _check(weights, panel, market, plan)
     sampler = PathSampler(
         panel,
@@ -137,7 +136,8 @@ def train_stack(
     )
     due = _validation_updates(optimiser)
     while state.update < optimiser.n_updates:
-        state.objective[state.update] = _one_update(state, sampler, hyper)
+        with fast_cpu():
+            state.objective[state.update] = _one_update(state, sampler, hyper)
         state.update += 1
         score = _validate(state, validate) if validate and state.update in due else None
         if checkpoint and checkpoint.due(state.update, optimiser.n_updates):

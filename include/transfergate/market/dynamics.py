@@ -41,12 +41,6 @@ class Outcomes:
         parts = (self.held, self.traded, self.cost_rate, self.executable)
         return Outcomes(*(part.reshape(-1)[flat] for part in parts))
 
-    def float(self) -> Outcomes:
-        """The same in float32, for training."""
-        return Outcomes(
-            self.held.float(), self.traded.float(), self.cost_rate.float(), self.executable
-        )
-
 
 def outcomes(panel: Panel, market: MarketParams) -> Outcomes:
     """Align the panel's returns and costs to the decisions that meet them.
