@@ -19,8 +19,8 @@ described as (
                 open, high, low, close, volume, adj_close, currency
             order by row_id
         ) - 1 as copy_number,
-        greatest(open, high, low, close) - high as high_defect,
-        low - least(open, high, low, close) as low_defect,
+        (greatest(open, high, low, close) - high) / nullif(abs(high), 0) as high_defect,
+        (low - least(open, high, low, close)) / nullif(abs(low), 0) as low_defect,
         -- A bar whose prices make no sense must not make its neighbour's return an outlier.
         isfinite(open) and isfinite(close) and open > 0 and close > 0 as priced,
         case when adj_close > 0 and isfinite(adj_close) then adj_close / close else 1.0 end

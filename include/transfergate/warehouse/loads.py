@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,10 @@ from transfergate.storage.bars import BAR_SCHEMA
 
 log = logging.getLogger(__name__)
 
+_STORED = (
+    *("batch_id", "source", "received", "loaded", "new_revisions", "unchanged", "quarantined"),
+    *("tickers", "first_session", "last_session"),
+)
 _COLUMNS = ", ".join(BAR_SCHEMA.names)
 _VALUES = ("open", "high", "low", "close", "volume", "adj_close", "currency")
 
@@ -33,7 +37,15 @@ class LoadCounts:
     tickers: int
     first_session: date | None
     last_session: date | None
+    known_at: datetime
     already_loaded: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The same under the same names; dates and the moment as ISO text."""
+        values = asdict(self)
+        for name in ("first_session", "last_session", "known_at"):
+            values[name] = values[name].isoformat() if values[name] else None
+        return values
 
 
 def load_batch(
@@ -86,12 +98,19 @@ def stored_counts(conn: duckdb.DuckDBPyConnection, batch_id: str) -> LoadCounts 
     rows = conn.execute(
         """
         select batch_id, source, received_rows, loaded_rows, new_revisions, unchanged_rows,
-            quarantined_rows, tickers, first_session, last_session
+            quarantined_rows, tickers, first_session, last_session, epoch_us(known_at)
         from batches where batch_id = ?
         """,
         [batch_id],
     ).fetchall()
-    return LoadCounts(*rows[0], already_loaded=True) if rows else None
+    if not rows:
+        return None
+    *values, microseconds = rows[0]
+    return LoadCounts(
+        **dict(zip(_STORED, values, strict=True)),
+        known_at=_moment(microseconds),
+        already_loaded=True,
+    )
 
 
 def _append(
@@ -130,8 +149,8 @@ def _append(
     finally:
         conn.unregister("accepted_bars")
         conn.unregister("refused_rows")
-    counts = _count(conn, source, batch_id, accepted, received)
-    _record(conn, counts, moment)
+    counts = _count(conn, source, batch_id, accepted, received, moment)
+    _record(conn, counts)
     return counts
 
 
@@ -141,12 +160,21 @@ def _after_last_load(conn: duckdb.DuckDBPyConnection, known_at: datetime) -> dat
     # As a number, because DuckDB hands time zones to Python through pytz, which nobody needs.
     (last,) = _one(conn, "select epoch_us(max(known_at)) from batches")
     if last is None:
-        return known_at
-    return max(known_at, datetime.fromtimestamp(0, UTC) + timedelta(microseconds=last + 1))
+        return known_at.astimezone(UTC)
+    return max(known_at.astimezone(UTC), _moment(last + 1))
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _count(
-    conn: duckdb.DuckDBPyConnection, source: str, batch_id: str, accepted: pa.Table, received: int
+    conn: duckdb.DuckDBPyConnection,
+    source: str,
+    batch_id: str,
+    accepted: pa.Table,
+    received: int,
+    moment: datetime,
 ) -> LoadCounts:
     # Counted from what stands in the tables, not from what was meant to be written.
     (new,) = _one(conn, "select count(*) from bar_revisions where batch_id = ?", batch_id)
@@ -173,11 +201,11 @@ def _count(
         )
     return LoadCounts(
         *(batch_id, source, received, present, new, present - new, refused),
-        *(tickers, first, last, False),
+        *(tickers, first, last, moment, False),
     )
 
 
-def _record(conn: duckdb.DuckDBPyConnection, counts: LoadCounts, moment: datetime) -> None:
+def _record(conn: duckdb.DuckDBPyConnection, counts: LoadCounts) -> None:
     conn.execute(
         """
         insert into batches (batch_id, source, known_at, received_rows, loaded_rows,
@@ -185,7 +213,7 @@ def _record(conn: duckdb.DuckDBPyConnection, counts: LoadCounts, moment: datetim
         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         [
-            *(counts.batch_id, counts.source, moment, counts.received, counts.loaded),
+            *(counts.batch_id, counts.source, counts.known_at, counts.received, counts.loaded),
             *(counts.new_revisions, counts.unchanged, counts.quarantined, counts.tickers),
             *(counts.first_session, counts.last_session),
         ],

@@ -1,0 +1,177 @@
+"""The expectations on daily bars: one suite, built from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from transfergate.settings import TICKER_PATTERN, QualityParams
+from transfergate.storage.bars import PRICES
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+SUITE_NAME = "daily_bars"
+_MAX_PRICE = 1e12
+_RELATIVE_TOLERANCE = 1e-6
+_TYPES = {
+    "session_date": ["datetime64[us]", "datetime64[ms]", "datetime64[s]", "datetime64[ns]"],
+    **{name: ["float64"] for name in (*PRICES, "volume", "adj_close")},
+}
+
+
+@dataclass(frozen=True)
+class BatchContext:
+    """What a batch is judged against besides its own rows.
+
+    Attributes:
+        batch_id: Names the run in Data Docs.
+        tickers: What was asked for.
+        oldest_acceptable: The last session of the batch must not be earlier; None where no end
+            was asked for.
+        previous_rows: Rows of the batch before it, of the same source; None for the first.
+    """
+
+    batch_id: str
+    tickers: tuple[str, ...]
+    oldest_acceptable: date | None = None
+    previous_rows: int | None = None
+
+
+def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
+    """What must hold before rows can be looked at: columns, types, at least one row.
+
+    Args:
+        columns: The bars' columns, and those of the relational checks where they are there.
+    """
+    import great_expectations.expectations as gxe
+
+    yield gxe.ExpectTableColumnsToMatchSet(
+        column_set=columns, exact_match=True, **_rule("schema", "the contract's columns")
+    )
+    yield gxe.ExpectColumnValuesToBeOfType(
+        column="ticker", type_="str", **_rule("type_ticker", "ticker is text")
+    )
+    for column, types in _TYPES.items():
+        yield gxe.ExpectColumnValuesToBeInTypeList(
+            column=column, type_list=types, **_rule(f"type_{column}", f"{column} is {types[0]}")
+        )
+    yield gxe.ExpectTableRowCountToBeBetween(
+        min_value=1, **_rule("not_empty", "the batch has rows")
+    )
+
+
+def row_expectations() -> Iterator[Expectation]:
+    """What each row must satisfy to be loaded; a row that does not is quarantined."""
+    import great_expectations.expectations as gxe
+
+    for column in ("ticker", "session_date", *PRICES):
+        yield gxe.ExpectColumnValuesToNotBeNull(
+            column=column, **_rule(f"{column}_present", f"{column} is not null")
+        )
+    yield gxe.ExpectColumnValuesToMatchRegex(
+        column="ticker",
+        regex=TICKER_PATTERN,
+        **_rule("ticker_name", "ticker has only characters that a ticker may have"),
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="copy_number", max_value=0, **_rule("no_copy", "a row appears once; the first stays")
+    )
+    yield gxe.ExpectCompoundColumnsToBeUnique(
+        column_list=["ticker", "session_date"],
+        row_condition="copy_number == 0",
+        condition_parser="pandas",
+        **_rule("unique_session", "one bar per ticker and session; rows that disagree all go"),
+    )
+    for column in (*PRICES, "adj_close"):
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column,
+            min_value=0,
+            strict_min=True,
+            max_value=_MAX_PRICE,
+            **_rule(f"{column}_positive", f"{column} is above 0 and finite"),
+        )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="volume",
+        min_value=0,
+        max_value=1e18,
+        **_rule("volume_not_negative", "volume is at least 0 and finite"),
+    )
+    for column, text in (
+        ("high_defect", "high is at least open, low and close"),
+        ("low_defect", "low is at most open, high and close"),
+    ):
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column,
+            max_value=_RELATIVE_TOLERANCE,
+            **_rule(column.replace("defect", "bounds_the_bar"), text),
+        )
+    yield gxe.ExpectColumnValuesToBeInSet(
+        column="off_calendar",
+        value_set=[False],
+        **_rule("exchange_session", "session_date is a session of the exchange"),
+    )
+
+
+def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:
+    """What the batch as a whole should look like: staleness is critical, the rest are warnings."""
+    import great_expectations.expectations as gxe
+    import pandas as pd
+
+    if context.oldest_acceptable is not None:
+        yield gxe.ExpectColumnMaxToBeBetween(
+            column="session_date",
+            min_value=pd.Timestamp(context.oldest_acceptable),
+            row_condition="off_calendar == False",
+            condition_parser="pandas",
+            **_rule(
+                "fresh", f"the last session is {context.oldest_acceptable} or later, near the end "
+                f"asked for (at most {params.max_staleness_sessions} sessions before it)"
+            ),
+        )  # fmt: skip
+    limit = params.max_abs_return
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="adjusted_return",
+        min_value=-limit,
+        max_value=limit,
+        **_rule("return_outlier", f"adjusted close to close within ±{limit:.0%}", "warning"),
+    )
+    yield gxe.ExpectColumnValuesToBeNull(
+        column="split_ratio",
+        **_rule("hidden_split", "no overnight gap like a split that is not adjusted", "warning"),
+    )
+    missing = params.max_missing_session_frac
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="missing_sessions",
+        max_value=0,
+        mostly=1.0 - missing,
+        **_rule("gap", f"no session is missing before a bar, {missing:.1%} excepted", "warning"),
+    )
+    behind = params.max_staleness_sessions
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="sessions_behind",
+        max_value=behind,
+        **_rule(
+            "ticker_stops_early", f"at most {behind} sessions before the batch ends", "warning"
+        ),
+    )
+    yield gxe.ExpectColumnDistinctValuesToContainSet(
+        column="ticker",
+        value_set=list(context.tickers),
+        **_rule("ticker_coverage", "every ticker asked for has a row", "warning"),
+    )
+    if context.previous_rows is not None:
+        least = int((1.0 - params.row_count_tolerance) * context.previous_rows)
+        yield gxe.ExpectTableRowCountToBeBetween(
+            min_value=max(least, 0),
+            **_rule(
+                "row_count", f"at least {least} rows ({context.previous_rows} before)", "warning"
+            ),
+        )
+
+
+def _rule(name: str, text: str, severity: str = "critical") -> dict[str, Any]:
+    # ``meta`` carries the rule's name to the results; ``notes`` shows its text in Data Docs.
+    return {"severity": severity, "notes": text, "meta": {"rule": name, "text": text}}

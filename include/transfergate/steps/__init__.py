@@ -1,0 +1,45 @@
+"""Everything that transfergate does, one function per step: what the DAGs and the command call.
+
+Arguments and results are JSON-able; each takes the settings first. A step is imported when it is
+first used, so that a task pays only for what it runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transfergate.steps.features import build_features as build_features
+    from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
+    from transfergate.steps.finetuning import plan_finetune as plan_finetune
+    from transfergate.steps.ingest import fetch_bars as fetch_bars
+    from transfergate.steps.ingest import load_bars as load_bars
+    from transfergate.steps.ingest import plan_ingest as plan_ingest
+    from transfergate.steps.ingest import validate_bars as validate_bars
+    from transfergate.steps.pretraining import backtest_foundation as backtest_foundation
+    from transfergate.steps.pretraining import pretrain_foundation as pretrain_foundation
+    from transfergate.steps.pretraining import register_foundation as register_foundation
+    from transfergate.steps.serving import decide as decide
+
+_MODULE_OF = {
+    "plan_ingest": "ingest",
+    "fetch_bars": "ingest",
+    "validate_bars": "ingest",
+    "load_bars": "ingest",
+    "build_features": "features",
+    "pretrain_foundation": "pretraining",
+    "backtest_foundation": "pretraining",
+    "register_foundation": "pretraining",
+    "plan_finetune": "finetuning",
+    "finetune_ticker": "finetuning",
+    "decide": "serving",
+}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no step {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,0 +1,265 @@
+"""Steps that bring bars in: plan, fetch into the landing zone, validate, load."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from transfergate import quality, warehouse
+from transfergate.calendars import exchange_sessions
+from transfergate.errors import BarsRejected, SourceError
+from transfergate.settings import IngestParams, Settings
+from transfergate.sources import open_source
+from transfergate.storage import ArtefactStore, content_hash, json_bytes
+from transfergate.storage.bars import BAR_SCHEMA, parquet_bytes, read_parquet
+
+log = logging.getLogger(__name__)
+
+_OLDEST_SESSION = date(1900, 1, 1)
+
+
+def plan_ingest(
+    settings: Settings,
+    *,
+    source: str | None = None,
+    tickers: list[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    data: str | None = None,
+) -> dict[str, Any]:
+    """Resolve what is asked for into batches of tickers, one per fetch.
+
+    Args:
+        settings: Settings.
+        source: ``sample``, ``files`` or ``synthetic``; None for the one in the settings.
+        tickers: None or empty for all that the source has.
+        start: First session wanted (ISO date); None for all there are.
+        end: Last session wanted (ISO date); None for all there are, and then staleness is not
+            judged.
+        data: Folder of bar files, for ``files``; None for the one in the settings.
+
+    Returns:
+        ``{"source", "start", "end", "data", "ticker_batches": [[...], ...]}``.
+
+    Raises:
+        SourceError: If a date cannot be read, or the source lacks a ticker.
+    """
+    first, last = _date("start", start), _date("end", end)
+    if first and last and first > last:
+        raise SourceError(f"start {first} is after end {last}: exchange the two dates")
+    params = _params(settings, source, data)
+    opened = open_source(params)
+    known = opened.tickers()
+    if missing := sorted(set(tickers or ()) - set(known)):
+        raise SourceError(
+            f"source {params.source!r} has no bars for {', '.join(missing)}; it has "
+            f"{len(known)} tickers, {', '.join(known[:20])}: ask for those, or name another source"
+        )
+    wanted = sorted(set(tickers or known))
+    size = params.batch_tickers
+    batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
+    root = str(params.files_root.resolve()) if params.files_root else None
+    log.info("ingest of %s: %d tickers in %d fetches", params.source, len(wanted), len(batches))
+    return {
+        "source": params.source,
+        "start": start or None,
+        "end": end or None,
+        "data": root if params.source == "files" else None,
+        "ticker_batches": batches,
+    }
+
+
+def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> str:
+    """Put the bars of some tickers into the landing zone, as received; returns their key.
+
+    Raises:
+        SourceError: If a ticker or a file cannot be had; names it.
+    """
+    source = open_source(_params(settings, plan["source"], plan["data"]))
+    bars = source.fetch(tickers, _date("start", plan["start"]), _date("end", plan["end"]))
+    content = parquet_bytes(bars)
+    key = f"landing/{plan['source']}/{content_hash(content)}.parquet"
+    ArtefactStore(settings.artefact_root).write_once(key, content)
+    log.info("fetched %d bars of %d tickers from %s", bars.num_rows, len(tickers), plan["source"])
+    return key
+
+
+def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) -> str:
+    """Judge what was fetched, set bad rows apart, publish Data Docs; returns the batch's id.
+
+    The id is a hash of the rows and of the rules that they are judged by. A batch that was
+    loaded before is not judged again.
+
+    Raises:
+        BarsRejected: If the batch as a whole cannot be trusted; names the report. Nothing of
+            it can be loaded.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    bars, batch_id = _received(settings, store, plan["source"], landing)
+    page = store.path(quality.report_key(batch_id))
+    if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
+        log.info("batch %s was judged and loaded before: nothing to do", batch_id)
+        return batch_id
+    frame = _described(settings, bars)
+    validation = quality.validate_frame(
+        frame, settings.ingest.quality, _context(settings, store, plan, batch_id), store
+    )
+    report = {
+        "batch_id": batch_id,
+        "source": plan["source"],
+        "start": plan["start"],
+        "end": plan["end"],
+        "calendar": settings.ingest.calendar,
+        "landing": sorted(landing),
+        **quality.report_of(validation, frame),
+    }
+    if not validation.refusals:
+        accepted, quarantined = quality.split_rows(bars, validation)
+        store.replace(f"batches/{batch_id}/accepted.parquet", parquet_bytes(accepted))
+        store.replace(f"batches/{batch_id}/quarantine.parquet", parquet_bytes(quarantined))
+    store.replace(f"batches/{batch_id}/validation.json", json_bytes(report))
+    quality.write_batch_page(store, report)
+    quality.write_index(store, list(_reports(store)))
+    if validation.refusals:
+        raise BarsRejected(
+            f"batch {batch_id} of {plan['source']} ({report['received']} rows) is refused, nothing "
+            f"was loaded: {'; '.join(validation.refusals)}. Look at {page}, then correct the "
+            f"source, or the thresholds in ingest.quality"
+        )
+    log.info("batch %s: %d accepted, %d quarantined", batch_id, report["accepted"],
+             report["quarantined"])  # fmt: skip
+    return batch_id
+
+
+def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[str, Any]:
+    """Load a judged batch in one transaction; loading it again changes nothing.
+
+    Returns:
+        ``batch_id, source, received, loaded, new_revisions, unchanged, quarantined, tickers,
+        first_session, last_session, known_at, already_loaded, report`` (path of its page).
+
+    Raises:
+        BarsRejected: If the batch was refused or never judged, or rows got lost.
+        WarehouseBusy: If another process holds the warehouse for too long.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    folder = f"batches/{batch_id}"
+    report = _judged(store, batch_id)
+    with warehouse.open_warehouse(
+        settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
+    ) as conn:
+        counts = warehouse.load_batch(
+            conn,
+            source=plan["source"],
+            batch_id=batch_id,
+            accepted=read_parquet(store.read(f"{folder}/accepted.parquet")),
+            quarantine=read_parquet(store.read(f"{folder}/quarantine.parquet")),
+            received=report["received"],
+            known_at=datetime.now(UTC),
+        )
+    result = counts.to_json()
+    already_loaded = result.pop("already_loaded")
+    if not store.exists(f"{folder}/batch.json"):
+        store.write_once(f"{folder}/batch.json", json_bytes(result))
+        quality.write_index(store, list(_reports(store)))
+    page = store.path(quality.report_key(batch_id))
+    return {**result, "already_loaded": already_loaded, "report": str(page)}
+
+
+def _params(settings: Settings, source: str | None, data: str | None) -> IngestParams:
+    changed: dict[str, Any] = {"source": source} if source else {}
+    if data:
+        changed["files_root"] = data
+    return IngestParams.model_validate({**settings.ingest.model_dump(), **changed})
+
+
+def _date(name: str, value: str | None) -> date | None:
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError as error:
+        raise SourceError(
+            f"{name} {value!r} is no date, expected ISO such as 2018-02-07: correct it"
+        ) from error
+
+
+def _received(
+    settings: Settings, store: ArtefactStore, source: str, landing: Sequence[str]
+) -> tuple[pa.Table, str]:
+    # All rows of the batch, in an order that does not depend on that of the fetches.
+    contents = {key: store.read(key) for key in sorted(set(landing))}
+    tables = [read_parquet(content) for content in contents.values()]
+    tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
+    rules = json_bytes(
+        {
+            "calendar": settings.ingest.calendar,
+            "quality": settings.ingest.quality.model_dump(mode="json"),
+        }
+    )
+    batch_id = content_hash(source, rules, *contents.values())
+    return pa.concat_tables(tables, promote_options="permissive"), batch_id
+
+
+def _described(settings: Settings, bars: pa.Table) -> Any:
+    # Rows with their relational checks; without them where the columns break the contract.
+    if not bars.schema.remove_metadata().equals(BAR_SCHEMA):
+        return bars.to_pandas(date_as_object=False)
+    dates = bars["session_date"].drop_null()
+    # A day ahead for exchanges east of Greenwich; a later bar is on no session that there was.
+    today = datetime.now(UTC).date() + timedelta(days=1)
+    days = [max(_OLDEST_SESSION, min(day, today)) for day in set(dates.to_pylist())] or [today]
+    sessions = exchange_sessions(settings.ingest.calendar, min(days), max(days))
+    return warehouse.derive_checks(bars, sessions, settings.sql_dir)
+
+
+def _context(
+    settings: Settings, store: ArtefactStore, plan: dict[str, Any], batch_id: str
+) -> quality.BatchContext:
+    oldest = None
+    if end := _date("end", plan["end"]):
+        allowed = settings.ingest.quality.max_staleness_sessions
+        # Twice the sessions and a fortnight, in days, hold that many sessions.
+        first = end - timedelta(days=2 * allowed + 14)
+        sessions = exchange_sessions(settings.ingest.calendar, first, end)
+        oldest = sessions[-1 - allowed] if len(sessions) > allowed else first
+    loads = [
+        report["load"]
+        for report in _reports(store)
+        if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch_id
+    ]
+    latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
+    return quality.BatchContext(
+        batch_id=batch_id,
+        tickers=tuple(ticker for batch in plan["ticker_batches"] for ticker in batch),
+        oldest_acceptable=oldest,
+        previous_rows=latest["received"] if latest else None,
+    )
+
+
+def _reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
+    # Every batch that was judged, with what was loaded of it, or None.
+    for key in store.keys("batches"):
+        if key.endswith("/validation.json"):
+            load = key.replace("validation.json", "batch.json")
+            yield {
+                **store.read_json(key),
+                "load": store.read_json(load) if store.exists(load) else None,
+            }
+
+
+def _judged(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
+    key = f"batches/{batch_id}/validation.json"
+    if not store.exists(key):
+        raise BarsRejected(
+            f"batch {batch_id!r} was never judged, expected {store.path(key)}: validate it first"
+        )
+    report: dict[str, Any] = store.read_json(key)
+    if report["refusals"]:
+        raise BarsRejected(
+            f"batch {batch_id} was refused and cannot be loaded: {'; '.join(report['refusals'])}; "
+            f"see {store.path(quality.report_key(batch_id))}"
+        )
+    return report
