@@ -1,0 +1,156 @@
+"""The champion history of each ticker: append-only, one write-once object per row.
+
+``champions/<ticker>/000001.json``, ``000002.json``, … A row is created exclusively, so of two
+concurrent writers one gets the number and the other nothing.
+
+A promotion puts a version on top of a stack, a rollback takes the top off again. Rolling back
+the first promotion leaves no champion, and flat serves: a bad first champion can be withdrawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from transfergate.errors import RegistryError, StorageConflict
+from transfergate.storage import ArtefactStore, json_bytes
+
+
+@dataclass(frozen=True)
+class ChampionRow:
+    """One promotion or rollback.
+
+    Attributes:
+        ticker: The target.
+        number: 1, 2, … in the ticker's history.
+        action: What was done.
+        version: The champion from then on; None after the first promotion was rolled back.
+        previous: The champion until then.
+        who: Who approved it.
+        when: ISO date and time with offset.
+        why: The reason given.
+        evaluation: Evaluation that it rests on, if any.
+    """
+
+    ticker: str
+    number: int
+    action: Literal["promote", "rollback"]
+    version: str | None
+    previous: str | None
+    who: str
+    when: str
+    why: str
+    evaluation: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+class ChampionHistory:
+    """All tickers' histories below ``champions/`` of an artefact store."""
+
+    def __init__(self, store: ArtefactStore) -> None:
+        self.store = store
+
+    def tickers(self) -> list[str]:
+        """Tickers that ever had a champion, sorted."""
+        return sorted({key.split("/")[1] for key in self.store.keys("champions")})
+
+    def rows(self, ticker: str) -> list[ChampionRow]:
+        """A ticker's history, oldest first."""
+        keys = [key for key in self.store.keys(f"champions/{ticker}") if key.endswith(".json")]
+        return [ChampionRow(**self.store.read_json(key)) for key in sorted(keys)]
+
+    def stack(self, ticker: str) -> list[ChampionRow]:
+        """The promotions that no rollback took back, oldest first; the last one serves."""
+        return _stack(self.rows(ticker))
+
+    def promote(
+        self,
+        ticker: str,
+        version: str,
+        *,
+        who: str,
+        when: datetime,
+        why: str,
+        evaluation: str | None = None,
+    ) -> ChampionRow:
+        """Make a version the champion.
+
+        Raises:
+            RegistryError: If it is the champion already, or somebody else changed the champion
+                at the same time; nothing is changed.
+        """
+        rows = self.rows(ticker)
+        stack = _stack(rows)
+        if stack and stack[-1].version == version:
+            raise RegistryError(
+                f"{ticker}: {version} is the champion already, since {stack[-1].when}; "
+                f"nothing to do"
+            )
+        previous = stack[-1].version if stack else None
+        return self._create(
+            ChampionRow(
+                ticker,
+                len(rows) + 1,
+                "promote",
+                version,
+                previous,
+                who,
+                _iso(when),
+                why,
+                evaluation,
+            )
+        )
+
+    def rollback(self, ticker: str, *, who: str, when: datetime, why: str) -> ChampionRow:
+        """Go back to the champion before the current one; twice goes back further.
+
+        Raises:
+            RegistryError: If there is no champion, or somebody else changed it at the same time;
+                nothing is changed.
+        """
+        rows = self.rows(ticker)
+        stack = _stack(rows)
+        if not stack:
+            known = "; it never had one" if not rows else ", all promotions were rolled back"
+            raise RegistryError(
+                f"{ticker}: no champion to roll back{known}; see `transfergate status {ticker}`"
+            )
+        before = stack[-2].version if len(stack) > 1 else None
+        current = stack[-1].version
+        return self._create(
+            ChampionRow(ticker, len(rows) + 1, "rollback", before, current, who, _iso(when), why)
+        )
+
+    def _create(self, row: ChampionRow) -> ChampionRow:
+        key = f"champions/{row.ticker}/{row.number:06d}.json"
+        try:
+            created = self.store.write_once(key, json_bytes(row.as_dict()))
+        except StorageConflict:
+            created = False
+        if not created:
+            raise RegistryError(
+                f"{row.ticker}: the champion was changed by somebody else at the same time "
+                f"({key} exists); this {row.action} changed nothing: look at "
+                f"`transfergate status {row.ticker}` and decide anew"
+            )
+        return row
+
+
+def _stack(rows: list[ChampionRow]) -> list[ChampionRow]:
+    stack: list[ChampionRow] = []
+    for row in rows:
+        if row.action == "promote":
+            stack.append(row)
+        else:
+            stack.pop()
+    return stack
+
+
+def _iso(when: datetime) -> str:
+    if when.tzinfo is None:
+        raise ValueError(f"expected a time with a time zone, found {when}")
+    return when.isoformat(timespec="seconds")

@@ -1,0 +1,163 @@
+"""One door to versions and champions: history first, MLflow's alias derived from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from transfergate.errors import RegistryError
+from transfergate.registry.history import ChampionHistory, ChampionRow
+from transfergate.registry.tracking import FOUNDATION_MODEL, Tracking, model_name
+from transfergate.storage import ArtefactStore
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """Versions and champions of one installation.
+
+    Reading champions never touches MLflow.
+    """
+
+    def __init__(self, store: ArtefactStore, tracking_uri: str) -> None:
+        self.store = store
+        self.histories = ChampionHistory(store)
+        self.tracking = Tracking(tracking_uri, (store.root.resolve() / "mlflow").as_uri())
+
+    def register_candidate(
+        self,
+        ticker: str,
+        version: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Sequence[float]],
+    ) -> bool:
+        """Enter a candidate of ``candidates/<ticker>/<version>`` once.
+
+        Returns:
+            True if it was entered, False if it was there already.
+
+        Raises:
+            RegistryError: If there is no such candidate.
+        """
+        key = self._candidate_key(ticker, version)
+        name = model_name(ticker)
+        return self.tracking.register(
+            name, version, key, {**tags, "artefact": key}, metrics, curves
+        )
+
+    def register_foundation(
+        self,
+        version: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Sequence[float]],
+    ) -> bool:
+        """Enter a foundation version once; True if it was entered, False if it was there."""
+        key = f"foundations/{version}"
+        return self.tracking.register(
+            FOUNDATION_MODEL, version, key, {**tags, "artefact": key}, metrics, curves
+        )
+
+    def tag_candidate(self, ticker: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags, such as a verdict, on a candidate that is registered."""
+        self.tracking.tag(model_name(ticker), version, tags)
+
+    def candidates(self, ticker: str) -> list[str]:
+        """Versions of a ticker in the artefact store, sorted."""
+        prefix = f"candidates/{ticker}"
+        return sorted(
+            key.split("/")[2] for key in self.store.keys(prefix) if key.endswith("/bundle.json")
+        )
+
+    def tickers(self) -> list[str]:
+        """Tickers with a candidate or a champion history, sorted."""
+        with_candidate = {key.split("/")[1] for key in self.store.keys("candidates")}
+        return sorted(with_candidate | set(self.histories.tickers()))
+
+    def champion(self, ticker: str) -> ChampionRow | None:
+        """The promotion that serves, or None where flat serves."""
+        stack = self.histories.stack(ticker)
+        return stack[-1] if stack else None
+
+    def incumbent(self, ticker: str, candidate: str) -> ChampionRow | None:
+        """The champion that a candidate faces; for the champion itself, the one before it."""
+        stack = [row for row in self.histories.stack(ticker) if row.version != candidate]
+        return stack[-1] if stack else None
+
+    def history(self, ticker: str) -> list[ChampionRow]:
+        """All promotions and rollbacks of a ticker, oldest first."""
+        return self.histories.rows(ticker)
+
+    def promote(
+        self,
+        ticker: str,
+        version: str,
+        who: str,
+        when: datetime,
+        why: str,
+        evaluation: str | None = None,
+    ) -> ChampionRow:
+        """Make a candidate the champion: its history row first, then the alias.
+
+        Raises:
+            RegistryError: If there is no such candidate, it is the champion already, or somebody
+                else changed the champion at the same time; nothing is changed.
+        """
+        self._candidate_key(ticker, version)
+        row = self.histories.promote(
+            ticker, version, who=who, when=when, why=why, evaluation=evaluation
+        )
+        log.info("%s: %s promoted by %s", ticker, version, who)
+        self._follow(ticker)
+        return row
+
+    def rollback(self, ticker: str, who: str, when: datetime, why: str) -> ChampionRow:
+        """Go back to the champion before the current one; the first one's is none: flat serves.
+
+        Raises:
+            RegistryError: If there is no champion, or somebody else changed it at the same time;
+                nothing is changed.
+        """
+        row = self.histories.rollback(ticker, who=who, when=when, why=why)
+        log.info("%s: rolled back to %s by %s", ticker, row.version or "flat", who)
+        self._follow(ticker)
+        return row
+
+    def repair_aliases(self) -> list[str]:
+        """Derive every alias from its history again; returns the tickers that needed it."""
+        return [ticker for ticker in self.histories.tickers() if self._derive_alias(ticker)]
+
+    def _follow(self, ticker: str) -> None:
+        """Move the alias; the history stands whether or not MLflow can be reached."""
+        try:
+            self._derive_alias(ticker)
+        except Exception as error:  # MLflow raises whatever its store or network raises
+            log.warning(
+                "%s: the champion is recorded, but MLflow's alias was not moved (%s); it is "
+                "repaired at the next promotion, rollback or repair",
+                ticker,
+                error,
+            )
+
+    def _derive_alias(self, ticker: str) -> bool:
+        champion = self.champion(ticker)
+        version = None if champion is None else champion.version
+        name = model_name(ticker)
+        if self.tracking.aliased(name) == version:
+            return False
+        if version is not None and self.tracking.number(name, version) is None:
+            self.register_candidate(ticker, version, {}, {}, {})
+        self.tracking.set_alias(name, version)
+        return True
+
+    def _candidate_key(self, ticker: str, version: str) -> str:
+        key = f"candidates/{ticker}/{version}"
+        if not version or not self.store.exists(f"{key}/bundle.json"):
+            known = ", ".join(self.candidates(ticker)) or "none"
+            raise RegistryError(
+                f"{ticker}: no candidate {version!r}; there are: {known}; name one of these, or "
+                f"run `transfergate finetune` first"
+            )
+        return key

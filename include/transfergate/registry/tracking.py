@@ -1,0 +1,149 @@
+"""MLflow as a view: model versions with lineage as tags, metrics, learning curves, one alias.
+
+Only the client library is used, on a SQLite file or against a server. Its first use creates the
+database, which takes about ten seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "transfergate"
+FOUNDATION_MODEL = "transfergate.foundation"
+CHAMPION_ALIAS = "champion"
+VERSION_TAG = "transfergate_version"
+BATCH = 1000
+
+
+def model_name(ticker: str) -> str:
+    """Registered model of a ticker; ``/``, ``:`` and the like are percent-encoded."""
+    return "transfergate." + quote(ticker, safe="^=&._-")
+
+
+class Tracking:
+    """One MLflow store, opened on first use."""
+
+    def __init__(self, tracking_uri: str, artifact_root: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self._client: Any = None
+
+    def register(
+        self,
+        name: str,
+        version: str,
+        key: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Sequence[float]],
+    ) -> bool:
+        """Create a model version for one of ours, with its run; False if there is one already.
+
+        Args:
+            name: Registered model.
+            version: Our version; kept as a tag, since MLflow numbers versions itself.
+            key: Of the artefact.
+            tags: Lineage.
+            metrics: Final figures.
+            curves: Learning curves, one value per step.
+        """
+        from mlflow.entities import Metric
+        from mlflow.exceptions import MlflowException
+
+        client = self._open()
+        if self.number(name, version) is not None:
+            return False
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        lineage = {**{tag: str(value) for tag, value in tags.items()}, VERSION_TAG: version}
+        run = client.create_run(self._experiment(), tags=lineage, run_name=f"{name} {version}")
+        now = int(time.time() * 1000)
+        points = (
+            Metric(metric, float(value), now, step)
+            for metric, values in {**curves, **{m: [v] for m, v in metrics.items()}}.items()
+            for step, value in enumerate(values)
+            if value is not None
+        )
+        for batch in _batches(points):
+            client.log_batch(run.info.run_id, metrics=batch)
+        client.set_terminated(run.info.run_id)
+        client.create_model_version(
+            name, f"x-transfergate://artefacts/{key}", run_id=run.info.run_id, tags=lineage
+        )
+        return True
+
+    def number(self, name: str, version: str) -> str | None:
+        """MLflow's number of one of our versions, or None."""
+        found = self._open().search_model_versions(
+            f"name='{name}' and tags.{VERSION_TAG}='{version}'"
+        )
+        return str(min(int(item.version) for item in found)) if found else None
+
+    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version that is registered."""
+        number = self.number(name, version)
+        for tag, value in tags.items():
+            self._open().set_model_version_tag(name, number, tag, str(value))
+
+    def aliased(self, name: str) -> str | None:
+        """Our version under the alias ``champion``, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._open().get_model_version_by_alias(name, CHAMPION_ALIAS)
+        except MlflowException:
+            return None
+        version = found.tags.get(VERSION_TAG)
+        return None if version is None else str(version)
+
+    def set_alias(self, name: str, version: str | None) -> None:
+        """Point the alias ``champion`` at one of our versions, or remove it."""
+        client = self._open()
+        if version is None:
+            client.delete_registered_model_alias(name, CHAMPION_ALIAS)
+        else:
+            client.set_registered_model_alias(name, CHAMPION_ALIAS, self.number(name, version))
+
+    def _open(self) -> Any:
+        if self._client is None:
+            # read at import; a training machine is not to call home
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            from mlflow import MlflowClient
+
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            logging.getLogger("mlflow.store").setLevel(logging.WARNING)
+            if self.tracking_uri.startswith("sqlite:///"):
+                file = Path(self.tracking_uri.removeprefix("sqlite:///"))
+                file.parent.mkdir(parents=True, exist_ok=True)
+            log.info("opening MLflow at %s", self.tracking_uri)
+            self._client = MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+        return self._client
+
+    def _experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        client = self._open()
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            try:
+                return str(client.create_experiment(EXPERIMENT, self.artifact_root))
+            except MlflowException:  # created meanwhile by another task
+                found = client.get_experiment_by_name(EXPERIMENT)
+        return str(found.experiment_id)
+
+
+def _batches(points: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(points, BATCH)):
+        yield batch
