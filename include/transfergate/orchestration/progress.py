@@ -114,6 +114,8 @@ def readable_tail(log_file: Path, n_lines: int) -> list[str]:
         if not record:
             lines.append(line)
             continue
+        if str(record.get("event", "")).startswith("::"):  # folds of the log view in the UI
+            continue
         lines.append(f"{record.get('level', ''):<8} {record.get('event', '')}")
         for error in record.get("error_detail") or []:
             lines.append(f"         {error.get('exc_type')}: {error.get('exc_value')}")

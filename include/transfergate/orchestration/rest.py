@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -96,6 +97,10 @@ class AirflowApi:
                 raise ChainError(f"not parsed within {seconds:.0f} s: {', '.join(missing)}")
             time.sleep(0.3)
 
+    def paused(self) -> set[str]:
+        """Ids of the DAGs that are paused."""
+        return {dag["dag_id"] for dag in self._call("GET", "/dags")["dags"] if dag["is_paused"]}
+
     def set_paused(self, dag_id: str, paused: bool) -> None:
         """Pause or unpause one DAG."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
@@ -157,8 +162,6 @@ class AirflowApi:
 
 
 def _epoch(iso: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(iso).timestamp()
 
 

@@ -1,0 +1,145 @@
+"""What each task asks of which step, and what its asset event says."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from transfergate import settings, steps
+from transfergate.orchestration.assets import BARS, FEATURES, FOUNDATION, PROMOTIONS
+
+EMPTY = {
+    "ingest_daily_bars": dict.fromkeys(("tickers", "start", "end", "data")) | {"source": "sample"},
+    "build_features": {"source": None},
+    "pretrain_foundation": dict.fromkeys(("snapshot_id", "sources", "targets")),
+    "finetune_tickers": dict.fromkeys(("foundation_version", "targets")),
+}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Let a step record its arguments, checked against its real signature, and answer."""
+    record = []
+
+    def answer(name, result):
+        signature = inspect.signature(getattr(steps, name))
+
+        def step(*args, **kwargs):
+            bound = signature.bind(*args, **kwargs).arguments
+            assert bound.pop("settings") == settings.load()
+            record.append(bound)
+            return result
+
+        monkeypatch.setattr(steps, name, step)
+        return record
+
+    return answer
+
+
+@pytest.fixture
+def body(dagbag):
+    return lambda dag_id, task_id: dagbag.dags[dag_id].get_task(task_id).python_callable
+
+
+class Pushed(dict):
+    def xcom_push(self, key, value):
+        self[key] = value
+
+
+def outlet_events():
+    return defaultdict(SimpleNamespace)
+
+
+def woken_by(asset, **extra):
+    event = SimpleNamespace(timestamp=datetime(2026, 1, 5, tzinfo=UTC), extra=extra)
+    return {asset: [event]}
+
+
+def test_plan_takes_a_scheduled_runs_session_from_its_logical_date(asked, body):
+    resolved = {"ticker_batches": [["AAPL"], ["IBM"]], "source": "sample"}
+    record, ti = asked("plan_ingest", resolved), Pushed()
+    run = SimpleNamespace(logical_date=datetime(2026, 1, 6, 4, 0, tzinfo=UTC))
+    plan = body("ingest_daily_bars", "plan")
+    assert plan(params=EMPTY["ingest_daily_bars"], dag_run=run, ti=ti) == [["AAPL"], ["IBM"]]
+    assert record[0]["end"] == "2026-01-05"
+    assert ti["plan"] == resolved
+
+
+def test_load_announces_the_batch(asked, body):
+    counts = {"batch_id": "b", "source": "sample", "received": 2, "loaded": 1, "quarantined": 1}
+    record, events = asked("load_bars", counts), outlet_events()
+    assert body("ingest_daily_bars", "load")({"source": "sample"}, "b", outlet_events=events)
+    assert record == [{"plan": {"source": "sample"}, "batch_id": "b"}]
+    assert events[BARS].extra == counts
+
+
+def test_fetch_and_validate_pass_keys_only(asked, body):
+    asked("fetch_bars", "landing/sample/1.parquet")
+    record = asked("validate_bars", "b")
+    assert body("ingest_daily_bars", "fetch")({}, ["AAPL"]) == "landing/sample/1.parquet"
+    assert body("ingest_daily_bars", "validate")({}, iter(["k1", "k2"])) == "b"
+    assert record[-1] == {"plan": {}, "landing": ["k1", "k2"]}
+
+
+def test_build_announces_the_snapshot(asked, body):
+    made = {"snapshot_id": "0123456789abcdef", "source": "sample", "created": True}
+    record, events = asked("build_features", made), outlet_events()
+    assert body("build_features", "build")("sample", outlet_events=events) == made
+    assert record == [{"source": "sample"}]
+    assert events[FEATURES].extra == made
+
+
+def test_changed_names_the_sources_that_were_loaded(body):
+    events = woken_by(BARS, source="files")
+    changed = body("build_features", "changed")
+    assert changed(params=EMPTY["build_features"], triggering_asset_events=events) == ["files"]
+    assert changed(params={"source": "sample"}, triggering_asset_events=events) == ["sample"]
+
+
+def test_pretrain_starts_from_the_snapshot_that_woke_it(asked, body):
+    record = asked("pretrain_foundation", "f1")
+    pretrain = body("pretrain_foundation", "pretrain")
+    events = woken_by(FEATURES, snapshot_id="0123456789abcdef", source="sample")
+    params = EMPTY["pretrain_foundation"] | {"targets": ["GOOG"]}
+    assert pretrain(params=params, triggering_asset_events=events) == "f1"
+    assert record == [{"snapshot_id": "0123456789abcdef", "sources": None, "targets": ["GOOG"]}]
+
+
+def test_register_announces_the_foundation(asked, body):
+    registered = {"foundation_version": "f1", "snapshot_id": "s", "registered": True}
+    asked("backtest_foundation", {})
+    asked("register_foundation", registered)
+    events = outlet_events()
+    assert body("pretrain_foundation", "backtest")("f1") == "f1"
+    assert body("pretrain_foundation", "register")("f1", outlet_events=events) == registered
+    assert events[FOUNDATION].extra == registered
+
+
+def test_finetuning_is_planned_for_the_foundation_that_woke_it(asked, body):
+    record, ti = asked("plan_finetune", ["FB", "GOOG"]), Pushed()
+    plan = body("finetune_tickers", "plan")
+    events = woken_by(FOUNDATION, foundation_version="f1")
+    params = EMPTY["finetune_tickers"]
+    assert plan(params=params, triggering_asset_events=events, ti=ti) == ["FB", "GOOG"]
+    assert record == [{"foundation_version": "f1", "targets": None}]
+    assert ti["version"] == "f1"
+
+
+def test_judge_gets_every_tickers_result(asked, body):
+    record = asked("judge", {"evaluation_id": "e1", "verdicts": {}, "report": ""})
+    results = iter([{"ticker": "FB", "status": "failed"}, {"ticker": "GOOG", "status": "trained"}])
+    assert body("finetune_tickers", "judge")("f1", results) == "e1"
+    assert [row["ticker"] for row in record[0]["results"]] == ["FB", "GOOG"]
+
+
+def test_promote_names_the_run_that_approved_and_announces_the_outcome(asked, body):
+    outcome = {"promoted": ["GOOG"], "kept": {"FB": "INCONCLUSIVE"}}
+    record, events = asked("promote_evaluated", outcome), outlet_events()
+    run = SimpleNamespace(run_id="manual__1")
+    assert body("finetune_tickers", "promote")("e1", dag_run=run, outlet_events=events) == outcome
+    assert record == [{"evaluation_id": "e1", "approved_by": "gate, in run manual__1"}]
+    assert events[PROMOTIONS].extra == {"evaluation_id": "e1", **outcome}
