@@ -16,7 +16,10 @@ MakeBars = Callable[..., pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def bars(make_bars: MakeBars) -> pd.DataFrame:
-    return make_bars(("AAA", "BBB", "^IDX"), n_sessions=500, seed=4)
+    bars = make_bars(("AAA", "BBB", "^IDX"), n_sessions=500, seed=4)
+    # Vendors do deliver a close beyond the high; TA-Lib's true range does not look at it.
+    bars.loc[[100, 700], "high"] = bars.loc[[100, 700], "close"] * 0.999
+    return bars
 
 
 @pytest.fixture(scope="module")
