@@ -1,4 +1,4 @@
-"""The pages inside Airflow: readable when logged in, closed otherwise, never beyond their folders."""
+"""The pages inside Airflow: readable when logged in, closed otherwise, never beyond a folder."""
 
 from __future__ import annotations
 

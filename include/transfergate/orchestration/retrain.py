@@ -84,7 +84,9 @@ def retrain(
         runs = _run_chain(airflow, conf, started, progress)
         result = collect(airflow, runs)
         progress.say("chain done; stopping Airflow")
-    summary = _summarise(settings, result["evaluation_id"])
+    from transfergate import steps
+
+    summary = steps.summary(settings, result["evaluation_id"])
     result |= {"summary": summary, "seconds": round(progress.seconds, 1)}
     out.write(report(settings, result, progress.seconds))
     if result_file is not None:
@@ -127,12 +129,6 @@ def collect(airflow: EmbeddedAirflow, runs: Sequence[Run]) -> dict[str, Any]:
         "evaluation_id": result("finetune_tickers", "judge"),
         "promotions": result("finetune_tickers", "promote"),
     }
-
-
-def _summarise(settings: Settings, evaluation_id: str) -> dict[str, Any]:
-    from transfergate import steps
-
-    return steps.summary(settings, evaluation_id)
 
 
 def report(settings: Settings, result: dict[str, Any], seconds: float) -> str:
