@@ -36,8 +36,11 @@ smoothers as (
         ) as next_average_loss,
         wilder_step(
             state.average_true_range,
-            greatest(bars.high, bars.previous_close)
-            - least(bars.low, bars.previous_close),
+            greatest(
+                bars.high - bars.low,
+                abs(bars.high - bars.previous_close),
+                abs(bars.low - bars.previous_close)
+            ),
             bars.bar_number, 14, 1
         ) as next_average_true_range,
         ema_step(state.ema_12, bars.close, bars.bar_number, 12, 14) as next_ema_12,

@@ -17,8 +17,9 @@ MakeBars = Callable[..., pd.DataFrame]
 @pytest.fixture(scope="module")
 def bars(make_bars: MakeBars) -> pd.DataFrame:
     bars = make_bars(("AAA", "BBB", "^IDX"), n_sessions=500, seed=4)
-    # Vendors do deliver a close beyond the high; TA-Lib's true range does not look at it.
+    # Vendors do deliver a close beyond the high, and a high below the low.
     bars.loc[[100, 700], "high"] = bars.loc[[100, 700], "close"] * 0.999
+    bars.loc[[200, 800], "high"] = bars.loc[[200, 800], "low"] * 0.99
     return bars
 
 
