@@ -88,10 +88,13 @@ class QualityParams(Params):
     """Thresholds of the expectations on daily bars."""
 
     max_bad_row_frac: float = Field(
-        0.01, ge=0.0, le=1.0, description="per ticker; above it the whole ticker is quarantined"
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="per ticker, rounded up to rows; above it the whole ticker is quarantined",
     )
     max_bad_ticker_frac: float = Field(
-        0.20, ge=0.0, le=1.0, description="above it the whole batch is refused"
+        0.20, ge=0.0, le=1.0, description="of tickers, or of rows; above it the batch is refused"
     )
     max_abs_return: float = Field(0.40, gt=0.0, description="adjusted close to close; warning")
     max_missing_session_frac: float = Field(0.02, ge=0.0, le=1.0)

@@ -120,7 +120,7 @@ def write_batch_page(store: ArtefactStore, report: Mapping[str, Any]) -> Path:
                     escape(item["text"]),
                     escape(item["found"]),
                 )
-                for item in report["expectations"]
+                for item in sorted(report["expectations"], key=_broken_first)
             ],
         ),
         *_tickers_over_limit(report["tickers_over_limit"]),
@@ -154,8 +154,8 @@ def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> P
                 _number(load.get("new_revisions")),
                 _number(report["quarantined"]),
                 _number(sum(not e["passed"] for e in report["expectations"])),
-                escape(f"{report['first_session'] or ''} … {report['last_session'] or ''}"),
-                escape(load.get("known_at", "not loaded")),
+                escape(f"{report['first_session'] or ''}…{report['last_session'] or ''}"),
+                escape(load["known_at"][:19].replace("T", " ") if load else "not loaded"),
             )
         )
     body = [
@@ -176,6 +176,10 @@ def _batch_state(report: Mapping[str, Any]) -> tuple[str, str]:
         return "passed, with quarantine", "warning"
     broken = any(not item["passed"] for item in report["expectations"])
     return ("passed, with warnings", "warning") if broken else ("passed", "ok")
+
+
+def _broken_first(item: Mapping[str, Any]) -> tuple[bool, bool]:
+    return item["passed"], item["severity"] != "critical"
 
 
 def _counts(report: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,7 @@ def _outcome(result: Any) -> Outcome:
     if passed:
         found = ""
     elif rows:
-        found = f"{len(rows)} of {details['element_count']} rows break it"
+        found = f"{len(rows):,} of {details['element_count']:,} rows break it"
     elif "observed_value" in details:
         found = str(details["observed_value"])
     else:
@@ -203,13 +204,14 @@ def _exception(info: Any) -> str:
 def _quarantine_tickers(
     frame: pd.DataFrame, reasons: dict[int, list[str]], max_bad_row_frac: float
 ) -> dict[str, str]:
-    # Adds a reason to every row of a ticker with too many bad rows.
+    # Adds a reason to every row of a ticker with too many bad rows. The limit is rounded up to
+    # whole rows: one bad row must not condemn a ticker of which a daily batch has but a few.
     ticker_of = frame.set_index("row_id")["ticker"]
     received = ticker_of.value_counts()
     bad = Counter(ticker_of.loc[list(reasons)].dropna())
     over_limit = {}
     for ticker, count in sorted(bad.items()):
-        if count > max_bad_row_frac * received[ticker]:
+        if count > math.ceil(max_bad_row_frac * received[ticker]):
             over_limit[ticker] = (
                 f"{TICKER_LIMIT}: {count} of {received[ticker]} rows broke a rule, "
                 f"limit {max_bad_row_frac:.2%}"
@@ -225,6 +227,7 @@ def _too_little_left(
     over_limit: dict[str, str],
     max_bad_ticker_frac: float,
 ) -> list[str]:
+    # Of rows, too: in a batch of one session a ticker is a row.
     tickers = frame["ticker"].nunique()
     if len(over_limit) > max_bad_ticker_frac * tickers:
         shown = ", ".join(list(over_limit)[:10]) + (", …" if len(over_limit) > 10 else "")
@@ -232,6 +235,9 @@ def _too_little_left(
             f"bad_tickers: expected at most {max_bad_ticker_frac:.0%} of {tickers} tickers over "
             f"their limit of bad rows, found {len(over_limit)}: {shown}"
         ]
-    if len(reasons) == len(frame):
-        return [f"nothing_left: expected a usable row, found none among {len(frame)}"]
+    if len(reasons) == len(frame) or len(reasons) > max_bad_ticker_frac * len(frame):
+        return [
+            f"bad_rows: expected at most {max_bad_ticker_frac:.0%} of {len(frame)} rows to be "
+            f"quarantined and one to be left, found {len(reasons)}"
+        ]
     return []

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from transfergate.errors import SettingsError, SourceError
+from transfergate.settings import FileFormatParams, IngestParams
+from transfergate.sources import FilesSource, open_source
+
+ROWS = pd.DataFrame(
+    {
+        "symbol": ["B", "A", "A", None],
+        "date": ["2018-02-06", "2018-02-06", "2018-02-07", "2018-02-07"],
+        "open": [1.0, 2.0, None, 3.0],
+        "high": [1.5, 2.5, 2.6, 3.5],
+        "low": [0.5, 1.5, 1.6, 2.5],
+        "close": [1.1, 2.1, 2.2, 3.1],
+        "volume": [10, 20, 30, 40],
+    }
+)
+
+
+def test_csv_and_parquet_of_one_folder_are_read_with_aliases(tmp_path: Path):
+    ROWS.to_csv(tmp_path / "a.csv", index=False)
+    typed = ROWS.assign(date=pd.to_datetime(ROWS["date"]), symbol=["C", "D", "D", "C"])
+    typed.to_parquet(tmp_path / "b.parquet")
+    source = FilesSource(tmp_path, FileFormatParams())
+    assert source.tickers() == ("A", "B", "C", "D")
+    bars = source.fetch(["A", "C"], None, None).to_pylist()
+    # The row without a ticker travels with A, the first one.
+    assert [(row["ticker"], str(row["session_date"])) for row in bars] == [
+        ("A", "2018-02-06"), ("A", "2018-02-07"), (None, "2018-02-07"),
+        ("C", "2018-02-06"), ("C", "2018-02-07"),
+    ]  # fmt: skip
+    assert bars[1]["open"] is None
+    assert bars[0]["adj_close"] is None
+
+
+def test_every_row_arrives_exactly_once_however_tickers_are_batched(tmp_path: Path):
+    ROWS.to_csv(tmp_path / "a.csv.gz", index=False)
+    source = FilesSource(tmp_path, FileFormatParams())
+    assert sum(source.fetch([t], None, None).num_rows for t in source.tickers()) == len(ROWS)
+
+
+def test_declared_columns_dates_and_ticker_from_the_file_name(tmp_path: Path):
+    frame = ROWS.drop(columns="symbol").rename(columns={"date": "Tag", "close": "Schluss"})
+    frame.assign(Tag=["06.02.2018", "07.02.2018", "08.02.2018", "kein Datum"]).to_csv(
+        tmp_path / "^VIX.csv", index=False
+    )
+    columns = {"session_date": "Tag", "close": "Schluss"}
+    shape = FileFormatParams(columns=columns, date_format="%d.%m.%Y", ticker_from="filename")
+    source = FilesSource(tmp_path, shape)
+    assert source.tickers() == ("^VIX",)
+    bars = source.fetch(["^VIX"], date(2018, 2, 7), None)
+    # What cannot be read as a date stays in, to be quarantined.
+    dates = [date(2018, 2, 7), date(2018, 2, 8), None]
+    assert bars["session_date"].to_pylist() == dates
+    assert bars["close"].to_pylist() == [2.1, 2.2, 3.1]
+
+
+def test_tickers_that_look_like_something_else_stay_text(tmp_path: Path):
+    ROWS.assign(symbol=["NA", "TRUE", "7203", "TRUE"]).to_csv(tmp_path / "a.csv", index=False)
+    assert FilesSource(tmp_path, FileFormatParams()).tickers() == ("7203", "NA", "TRUE")
+
+
+def test_time_zones_keep_the_day_of_the_exchange(tmp_path: Path):
+    stamps = pd.to_datetime(["2018-02-06 00:00"] * 4).tz_localize("Asia/Tokyo")
+    ROWS.assign(date=stamps).to_parquet(tmp_path / "a.parquet")
+    bars = FilesSource(tmp_path, FileFormatParams()).fetch(["B"], None, None)
+    assert bars["session_date"].to_pylist() == [date(2018, 2, 6)]
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "message"),
+    [
+        ({"open": "Open"}, {}, r"a\.csv: missing open .*found: symbol, date, Open.*files_format"),
+        ({"symbol": "Symbol"}, {}, r"missing ticker \(expected as 'ticker' or 'symbol'\)"),
+        ({"volume": "ticker"}, {}, r"ticker \(one of ticker and symbol; both are there\)"),
+        ({}, {"columns": {"close": "last"}}, r"missing close \(expected as 'last'\)"),
+        ({}, {"columns": {"price": "close"}}, r"columns names price, expected names among ticker"),
+        ({}, {"pattern": "*.txt"}, r"no file of .* fits pattern '\*\.txt'"),
+    ],
+)
+def test_what_cannot_be_mapped_names_file_columns_and_setting(tmp_path, change, shape, message):
+    ROWS.rename(columns=change).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(SourceError, match=message):
+        FilesSource(tmp_path, FileFormatParams(**shape)).tickers()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"open": ["1,936.60", 2, 3, 4]}, r"column 'open' is string, expected numbers.*1,936\.60"),
+        ({"date": ["06/02/2018"] * 4}, r"no value of column 'date' is a date .*date_format"),
+    ],
+)
+def test_what_cannot_be_read_names_file_column_and_value(tmp_path, values, message):
+    ROWS.assign(**values).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(SourceError, match=message):
+        FilesSource(tmp_path, FileFormatParams()).fetch(["A"], None, None)
+
+
+def test_a_broken_file_is_named(tmp_path: Path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read as Parquet"):
+        FilesSource(tmp_path, FileFormatParams()).tickers()
+
+
+def test_a_folder_must_be_named_and_be_there(tmp_path: Path):
+    with pytest.raises(SettingsError, match="DATA=<folder>"):
+        open_source(IngestParams(source="files"))
+    with pytest.raises(SourceError, match="not a folder"):
+        FilesSource(tmp_path / "none", FileFormatParams()).tickers()
