@@ -1,12 +1,12 @@
-"""Bars -> features, as a file that only ``make golden`` rewrites (``GOLDEN=rewrite``)."""
+"""Bars -> features, as a file that only ``make golden`` rewrites."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 BARS, FEATURES = GOLDEN / "feature_bars.csv", GOLDEN / "feature_rows.csv"
@@ -23,11 +23,13 @@ def _rows(features_of: Callable[..., tuple[pd.DataFrame, pd.DataFrame]]) -> pd.D
     return rows.reset_index(drop=True)
 
 
+@pytest.mark.golden
 def test_features_are_the_golden_ones(
+    request: pytest.FixtureRequest,
     features_of: Callable[..., tuple[pd.DataFrame, pd.DataFrame]],
 ) -> None:
     found = _rows(features_of)
-    if os.environ.get("GOLDEN") == "rewrite":
+    if request.config.getoption("--rewrite-golden"):
         found.to_csv(FEATURES, index=False, float_format="%.9g")
     expected = pd.read_csv(FEATURES)
     pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-6, atol=1e-9)
