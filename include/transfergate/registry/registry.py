@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from transfergate.errors import RegistryError
 from transfergate.registry.history import ChampionHistory, ChampionRow
@@ -70,6 +71,25 @@ class Registry:
         return sorted(
             key.split("/")[2] for key in self.store.keys(prefix) if key.endswith("/bundle.json")
         )
+
+    def bundle(self, ticker: str, version: str) -> dict[str, Any]:
+        """Description of a candidate.
+
+        Raises:
+            RegistryError: If there is no such candidate.
+        """
+        bundle: dict[str, Any] = self.store.read_json(
+            f"{self._candidate_key(ticker, version)}/bundle.json"
+        )
+        return bundle
+
+    def lineage(self, ticker: str, version: str) -> dict[str, str]:
+        """What a candidate was made from, as tags: the plain values of its description."""
+        return {
+            name: str(value)
+            for name, value in self.bundle(ticker, version).items()
+            if isinstance(value, str | int | float)
+        }
 
     def tickers(self) -> list[str]:
         """Tickers with a candidate or a champion history, sorted."""
@@ -148,7 +168,7 @@ class Registry:
         if self.tracking.aliased(name) == version:
             return False
         if version is not None and self.tracking.number(name, version) is None:
-            self.register_candidate(ticker, version, {}, {}, {})
+            self.register_candidate(ticker, version, self.lineage(ticker, version), {}, {})
         self.tracking.set_alias(name, version)
         return True
 

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from transfergate.steps.ingest import load_bars as load_bars
     from transfergate.steps.ingest import plan_ingest as plan_ingest
     from transfergate.steps.ingest import validate_bars as validate_bars
+    from transfergate.steps.judging import judge as judge
+    from transfergate.steps.judging import render_summary as render_summary
+    from transfergate.steps.judging import summary as summary
     from transfergate.steps.pretraining import backtest_foundation as backtest_foundation
     from transfergate.steps.pretraining import pretrain_foundation as pretrain_foundation
     from transfergate.steps.pretraining import register_foundation as register_foundation
+    from transfergate.steps.promotion import promote as promote
+    from transfergate.steps.promotion import promote_evaluated as promote_evaluated
+    from transfergate.steps.promotion import rollback as rollback
+    from transfergate.steps.promotion import status as status
     from transfergate.steps.serving import decide as decide
 
 _MODULE_OF = {
@@ -33,6 +40,13 @@ _MODULE_OF = {
     "register_foundation": "pretraining",
     "plan_finetune": "finetuning",
     "finetune_ticker": "finetuning",
+    "judge": "judging",
+    "summary": "judging",
+    "render_summary": "judging",
+    "promote_evaluated": "promotion",
+    "promote": "promotion",
+    "rollback": "promotion",
+    "status": "promotion",
     "decide": "serving",
 }
 

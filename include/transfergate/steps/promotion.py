@@ -1,0 +1,124 @@
+"""Steps that move champions: by verdict, by hand, and back; and what there is."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from transfergate.registry import Registry
+from transfergate.settings import Settings
+from transfergate.steps.judging import LATEST, read_evaluation
+from transfergate.storage import ArtefactStore, list_snapshots
+
+log = logging.getLogger(__name__)
+
+
+def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) -> dict[str, Any]:
+    """Promote the candidate of every ticker whose verdict is PROMOTE; the others keep theirs.
+
+    Doing it again changes nothing; a promotion that was rolled back since is not repeated.
+
+    Returns:
+        ``{"promoted": [ticker, ...], "kept": {ticker: why}}``.
+
+    Raises:
+        RegistryError: If there is no such evaluation, or a champion is changed by somebody else
+            at the same time.
+    """
+    registry = _registry(settings)
+    evaluation = read_evaluation(registry.store, evaluation_id)
+    registry.repair_aliases()
+    promoted, kept = [], {}
+    for ticker, report in evaluation["tickers"].items():
+        reason = _reason_to_keep(registry, ticker, report, evaluation_id)
+        if reason is not None:
+            kept[ticker] = reason
+            continue
+        registry.promote(
+            ticker,
+            report["candidate"],
+            who=approved_by,
+            when=datetime.now(UTC),
+            why=report["reasons"][0],
+            evaluation=evaluation_id,
+        )
+        promoted.append(ticker)
+    log.info("evaluation %s: promoted %s, kept %s", evaluation_id, promoted, kept)
+    return {"promoted": promoted, "kept": kept}
+
+
+def promote(settings: Settings, ticker: str, version: str, who: str, why: str) -> dict[str, Any]:
+    """Make a candidate the champion by hand; returns the row of its history.
+
+    Raises:
+        RegistryError: If there is no such candidate, or it is the champion already.
+    """
+    row = _registry(settings).promote(ticker, version, who, datetime.now(UTC), why)
+    return row.as_dict()
+
+
+def rollback(settings: Settings, ticker: str, who: str, why: str) -> dict[str, Any]:
+    """Go back to the champion before the current one; returns the row of its history.
+
+    Raises:
+        RegistryError: If there is no champion.
+    """
+    return _registry(settings).rollback(ticker, who, datetime.now(UTC), why).as_dict()
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """What there is: snapshots, foundations, evaluations, each ticker's candidates and champion.
+
+    Returns:
+        ``{"snapshots", "foundations", "evaluations", "latest_evaluation", "tickers": {ticker:
+        {"champion", "candidates", "history", "verdict"}}}``; ``verdict`` is the latest
+        evaluation's, and a champion of None means that flat serves.
+    """
+    registry = _registry(settings)
+    store = registry.store
+    latest = store.read_json(LATEST)["evaluation_id"] if store.exists(LATEST) else None
+    reports = read_evaluation(store, latest)["tickers"] if latest else {}
+    tickers = {}
+    for ticker in sorted({*registry.tickers(), *reports}):
+        champion = registry.champion(ticker)
+        tickers[ticker] = {
+            "champion": champion.as_dict() if champion else None,
+            "candidates": registry.candidates(ticker),
+            "history": [row.as_dict() for row in registry.history(ticker)],
+            "verdict": reports[ticker]["verdict"] if ticker in reports else None,
+        }
+    return {
+        "home": str(settings.home.resolve()),
+        "snapshots": list(list_snapshots(store)),
+        "foundations": _names(store, "foundations", "foundation.json"),
+        "evaluations": _names(store, "evaluations", "verdicts.json"),
+        "latest_evaluation": latest,
+        "tickers": tickers,
+    }
+
+
+def _reason_to_keep(
+    registry: Registry, ticker: str, report: dict[str, Any], evaluation_id: str
+) -> str | None:
+    """Why a ticker's champion stays, or None if its candidate is to be promoted."""
+    if report["verdict"] != "PROMOTE":
+        return str(report["verdict"])
+    champion = registry.champion(ticker)
+    current = champion.version if champion else None
+    if current == report["candidate"]:
+        return "already champion"
+    for row in registry.history(ticker):
+        if row.evaluation == evaluation_id and row.version == report["candidate"]:
+            return "promoted by this evaluation before, and replaced or rolled back since"
+    if current != report["incumbent"]:
+        return f"the champion changed to {current or 'none'} since it was judged; judge again"
+    return None
+
+
+def _registry(settings: Settings) -> Registry:
+    return Registry(ArtefactStore(settings.artefact_root), settings.tracking_uri)
+
+
+def _names(store: ArtefactStore, folder: str, file: str) -> list[str]:
+    return sorted(key.split("/")[1] for key in store.keys(folder) if key.endswith(f"/{file}"))
