@@ -40,4 +40,4 @@ def test_up_serves_paused_dags_until_it_is_told_to_stop(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.stdout.read().endswith("stopped\n")
     assert process.wait(timeout=60) == 0
-    assert [one for one in started if one.is_running()] == []
+    assert psutil.wait_procs(started, timeout=10)[1] == []

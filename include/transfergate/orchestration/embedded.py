@@ -13,28 +13,25 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import httpx
-import psutil
 
+from transfergate.orchestration.processes import Processes
 from transfergate.orchestration.rest import AirflowApi, ChainError
 from transfergate.settings import PROJECT_ROOT, Settings
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 180.0
-STOP_SECONDS = 10.0
 
 
 class EmbeddedAirflow:
@@ -55,13 +52,15 @@ class EmbeddedAirflow:
         self.url = f"http://127.0.0.1:{self.port}"
         self.secrets: dict[str, str] = {}
         self._extra = dict(environment)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes = Processes(self.logs, self.home / "processes.json")
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.home / "lock")
         try:
+            if orphans := self._processes.stop_orphans():
+                log.warning("killed %d processes that an earlier Airflow left", orphans)
             self.secrets = _secrets(self.home / "secrets.json")
             _write_private(
                 self.home / "passwords.json", json.dumps({"admin": self.secrets["admin_password"]})
@@ -90,33 +89,12 @@ class EmbeddedAirflow:
         self._start("scheduler", "--skip-serve-logs")
 
     def check(self) -> None:
-        """Raise ``ChainError`` with its log's tail if one of Airflow's processes has ended."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                tail = "\n".join(read_tail(self.logs / f"{name}.log", 30))
-                raise ChainError(
-                    f"airflow {name} ended with {process.returncode}; its last lines, from "
-                    f"{self.logs / name}.log:\n{tail}"
-                )
+        """Raise ``ChainError`` if one of Airflow's processes has ended."""
+        self._processes.check()
 
     def stop(self) -> None:
-        """Stop every process that was started, and all their descendants; idempotent."""
-        with _deaf():  # a second Ctrl-C must not leave orphans
-            self._stop()
-
-    def _stop(self) -> None:
-        family = [
-            relative for process in self._processes.values() for relative in _family(process.pid)
-        ]
-        for name in ("scheduler", "dag-processor", "api-server"):
-            if process := self._processes.pop(name, None):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for survivor in alive:
-            with suppress(psutil.NoSuchProcess):
-                survivor.kill()
-        psutil.wait_procs(alive, timeout=STOP_SECONDS)
+        """Stop everything that was started; idempotent."""
+        self._processes.stop()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -169,28 +147,13 @@ class EmbeddedAirflow:
         if marker.exists():
             return
         self._database.unlink(missing_ok=True)
-        process = self._start("db", "migrate")
-        code = process.wait()
-        del self._processes["db"]
-        if code != 0:
-            tail = "\n".join(read_tail(self.logs / "db.log", 30))
-            raise ChainError(
-                f"airflow db migrate ended with {code}; {self.logs / 'db.log'}:\n{tail}"
-            )
+        self._start("db", "migrate")
+        self._processes.finish("db")
         marker.touch()
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.logs / f"{arguments[0]}.log").open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._processes[arguments[0]] = process
-        return process
+    def _start(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "airflow", *arguments]
+        self._processes.start(arguments[0], command, self.environment())
 
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -220,44 +183,6 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     if (file := Path(os.environ.get("TRANSFERGATE_CONFIG", "transfergate.toml"))).exists():
         config["TRANSFERGATE_CONFIG"] = str(file.resolve())
     return config
-
-
-def interruptible() -> None:
-    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: by way of its ``finally`` blocks."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-
-
-def read_tail(path: Path, n_lines: int, n_bytes: int = 65_536) -> list[str]:
-    """Last lines of a text file; none if it does not exist."""
-    if not path.exists():
-        return []
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - n_bytes))
-        return handle.read().decode(errors="replace").splitlines()[-n_lines:]
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _free_port() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from transfergate.orchestration.embedded import read_tail
+from transfergate.orchestration.processes import read_tail
 from transfergate.orchestration.rest import TaskInstance
 
 ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})

@@ -105,19 +105,20 @@ class AirflowApi:
         """Pause or unpause one DAG."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
-    def discard_unfinished(self, dag_id: str) -> list[str]:
-        """Close what an interrupted Airflow left of a DAG: open runs, and unanswered asset events.
+    def discard_unfinished(self, dag_ids: tuple[str, ...]) -> list[str]:
+        """Close what an interrupted Airflow left: open runs, and unanswered asset events.
 
         Returns:
-            Ids of the runs, which are marked as failed.
+            DAG and run ids of the runs, which are marked as failed.
         """
         query = {"state": ["queued", "running"], "limit": PAGE}
-        runs = self._call("GET", f"/dags/{dag_id}/dagRuns", params=query)["dag_runs"]
+        runs = self._call("GET", "/dags/~/dagRuns", params=query)["dag_runs"]
         for run in runs:
-            path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+            path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}"
             self._call("PATCH", path, json={"state": "failed"})
-        self._client.delete(f"/dags/{dag_id}/assets/queuedEvents")  # 404: there are none
-        return [run["dag_run_id"] for run in runs]
+        for dag_id in dag_ids:
+            self._client.delete(f"/dags/{dag_id}/assets/queuedEvents")  # 404: there are none
+        return [f"{run['dag_id']} {run['dag_run_id']}" for run in runs]
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
         """Start a run by hand and return its id.

@@ -22,8 +22,9 @@ from typing import Any, TextIO
 from transfergate import settings as settings_module
 from transfergate.errors import TransferGateError
 from transfergate.orchestration.assets import CHAIN
-from transfergate.orchestration.embedded import EmbeddedAirflow, interruptible, settings_environment
+from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
 from transfergate.orchestration.follow import Run, follow_chain
+from transfergate.orchestration.processes import interruptible
 from transfergate.orchestration.progress import Progress
 from transfergate.orchestration.rest import ChainError
 from transfergate.settings import Settings, UniverseParams
@@ -99,14 +100,13 @@ def _run_chain(
     airflow: EmbeddedAirflow, conf: dict[str, Any], started: float, progress: Progress
 ) -> list[Run]:
     api = airflow.api
+    for run in api.discard_unfinished(CHAIN):
+        progress.say(f"closed {run}, which an interrupted Airflow left open")
+    airflow.start_scheduler()
     api.wait_for_dags(CHAIN, parsed_after=started, seconds=PARSE_SECONDS)
-    for dag_id in CHAIN:
-        for run_id in api.discard_unfinished(dag_id):
-            progress.say(f"closed {dag_id} {run_id}, which an interrupted run left open")
     try:
         for dag_id in CHAIN:
             api.set_paused(dag_id, paused=False)
-        airflow.start_scheduler()
         run_id = api.trigger(CHAIN[0], conf)
         return follow_chain(airflow, CHAIN[0], run_id, CHAIN[-1], progress)
     finally:  # the schedules belong to whoever runs Airflow for long

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 from transfergate import settings as settings_module
 from transfergate.errors import TransferGateError
-from transfergate.orchestration.embedded import EmbeddedAirflow, interruptible, settings_environment
+from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
+from transfergate.orchestration.processes import interruptible
 from transfergate.orchestration.rest import ChainError
 
 CHECK_SECONDS = 2.0
