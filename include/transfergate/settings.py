@@ -186,15 +186,18 @@ class Regularisation(Params):
 
 
 class OptimiserParams(Params):
-    """PPO with exact advantages over the position grid (see ``transfergate.learning``)."""
+    """PPO with exact advantages over the position grid (see ``transfergate.learning``).
 
-    n_updates: int = Field(120, ge=1)
-    epochs: int = Field(2, ge=1, le=50, description="passes over one batch of paths")
-    n_paths: int = Field(8, ge=1)
+    The defaults were chosen on planted markets only (``market/planted.py``), never on real bars.
+    """
+
+    n_updates: int = Field(100, ge=1)
+    epochs: int = Field(1, ge=1, le=50, description="passes over one batch of paths")
+    n_paths: int = Field(4, ge=1)
     path_sessions: int = Field(126, ge=8)
     burn_in_sessions: int = Field(32, ge=0, description="encoded before the loss starts")
     tail_sessions: int = Field(16, ge=0, description="look-ahead for values, no loss on it")
-    learning_rate: float = Field(3e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(1e-2, gt=0.0, le=1.0)
     clip: float = Field(0.2, gt=0.0, lt=1.0)
     discount: float = Field(0.99, gt=0.0, le=1.0)
     max_gradient_norm: float = Field(0.5, gt=0.0)
@@ -204,8 +207,8 @@ class OptimiserParams(Params):
 class PretrainParams(Params):
     """Pre-training of the foundation family."""
 
-    optimiser: OptimiserParams = OptimiserParams(n_updates=200, n_paths=16)
-    regularisation: Regularisation = Regularisation(input_noise=0.5)
+    optimiser: OptimiserParams = OptimiserParams(n_updates=150, n_paths=8)
+    regularisation: Regularisation = Regularisation(input_noise=1.0, l1_first_layer=1e-2)
 
 
 class FinetuneParams(Params):
@@ -218,9 +221,9 @@ class FinetuneParams(Params):
     optimiser: OptimiserParams = OptimiserParams()
     grid: tuple[Regularisation, ...] = Field(
         (
-            Regularisation(input_noise=0.5),
+            Regularisation(input_noise=1.0),
+            Regularisation(input_noise=1.0, l1_first_layer=1e-2),
             Regularisation(input_noise=2.0),
-            Regularisation(input_noise=0.5, l1_first_layer=1e-3),
         ),
         min_length=1,
         max_length=3,
