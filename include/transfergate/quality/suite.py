@@ -66,6 +66,7 @@ def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
 def row_expectations() -> Iterator[Expectation]:
     """What each row must satisfy to be loaded; a row that does not is quarantined."""
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
 
     for column in ("ticker", "session_date", *PRICES):
         yield gxe.ExpectColumnValuesToNotBeNull(
@@ -81,8 +82,7 @@ def row_expectations() -> Iterator[Expectation]:
     )
     yield gxe.ExpectCompoundColumnsToBeUnique(
         column_list=["ticker", "session_date"],
-        row_condition="copy_number == 0",
-        condition_parser="pandas",
+        row_condition=Column("copy_number") == 0,
         **_rule("unique_session", "one bar per ticker and session; rows that disagree all go"),
     )
     for column in (*PRICES, "adj_close"):
@@ -119,13 +119,13 @@ def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator
     """What the batch as a whole should look like: staleness is critical, the rest are warnings."""
     import great_expectations.expectations as gxe
     import pandas as pd
+    from great_expectations.expectations.row_conditions import Column
 
     if context.oldest_acceptable is not None:
         yield gxe.ExpectColumnMaxToBeBetween(
             column="session_date",
             min_value=pd.Timestamp(context.oldest_acceptable),
-            row_condition="off_calendar == False",
-            condition_parser="pandas",
+            row_condition=Column("off_calendar") == False,  # noqa: E712 - builds a condition
             **_rule(
                 "fresh", f"the last session is {context.oldest_acceptable} or later, near the end "
                 f"asked for (at most {params.max_staleness_sessions} sessions before it)"

@@ -21,6 +21,7 @@ _STORED = (
 )
 _COLUMNS = ", ".join(BAR_SCHEMA.names)
 _VALUES = ("open", "high", "low", "close", "volume", "adj_close", "currency")
+_DIFFERS = " or ".join(f"current.{name} is distinct from new.{name}" for name in _VALUES)
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,13 @@ def _append(
     conn.register("accepted_bars", accepted)
     conn.register("refused_rows", quarantine)
     try:
-        differs = " or ".join(f"current.{name} is distinct from new.{name}" for name in _VALUES)
         conn.execute(
             f"""
             insert into bar_revisions by name
             select new.*, $source as source, $batch_id as batch_id, $moment as known_at
             from accepted_bars as new
             left join bars_as_of($source, $moment) as current using (ticker, session_date)
-            where current.batch_id is null or {differs}
+            where current.batch_id is null or {_DIFFERS}
             order by ticker, session_date
             """,
             {"source": source, "batch_id": batch_id, "moment": moment},
@@ -176,20 +176,22 @@ def _count(
     received: int,
     moment: datetime,
 ) -> LoadCounts:
-    # Counted from what stands in the tables, not from what was meant to be written.
+    # Counted from what stands in the tables, not from what was meant to be written: each bar
+    # that was accepted is now the current one, once.
     (new,) = _one(conn, "select count(*) from bar_revisions where batch_id = ?", batch_id)
     (refused,) = _one(conn, "select count(*) from quarantine where batch_id = ?", batch_id)
     conn.register("accepted_bars", accepted)
     try:
         present, tickers, first, last = _one(
             conn,
-            """
-            select count(*), count(distinct ticker), min(session_date), max(session_date)
-            from accepted_bars semi join bar_revisions
-                on bar_revisions.source = ? and accepted_bars.ticker = bar_revisions.ticker
-                and accepted_bars.session_date = bar_revisions.session_date
+            f"""
+            select count(distinct (ticker, session_date)), count(distinct ticker),
+                min(session_date), max(session_date)
+            from accepted_bars as new
+            inner join bars_as_of(?, ?) as current using (ticker, session_date)
+            where not ({_DIFFERS})
             """,
-            source,
+            *(source, moment),
         )
     finally:
         conn.unregister("accepted_bars")
