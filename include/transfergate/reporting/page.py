@@ -9,7 +9,7 @@ from typing import Any
 from transfergate.evaluation.metrics import equity_curve
 from transfergate.reporting.series import ARM_LABELS, ArmSeries
 from transfergate.reporting.svg import Interval, forest_plot, line_chart
-from transfergate.reporting.text import COLUMNS, number, percent
+from transfergate.reporting.text import COLUMNS, chance, number, percent
 
 VERDICT_WORDS = {
     "PROMOTE": "promote",
@@ -115,8 +115,8 @@ def _overview(reports: Mapping[str, Any]) -> str:
             _verdict(report["verdict"]),
             number(report["delta_sharpe"], 2, sign=True),
             number(report["se"], 2),
-            number(report["p_promote"], 3),
-            number(report["p_reject"], 3),
+            chance(report["p_promote"]),
+            chance(report["p_reject"]),
             str(report["n_sessions"]),
         )
         for ticker, report in reports.items()
@@ -166,7 +166,8 @@ def _section(ticker: str, report: Mapping[str, Any], series: Mapping[str, ArmSer
         )
     if report.get("performance"):
         parts.append(_performance(report["performance"]))
-    parts.append(_guards(report["guards"]))
+    if report["guards"]["flat"] is not None:
+        parts.append(_guards(report["guards"]))
     return "".join(parts)
 
 

@@ -25,11 +25,29 @@ def render_verdicts(evaluation: Mapping[str, Any]) -> str:
     for report in evaluation["tickers"].values():
         counts[report["verdict"]] = counts.get(report["verdict"], 0) + 1
     total = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
-    return "\n\n".join([*blocks, f"{sum(counts.values())} judged: {total}"])
+    overview = [f"{sum(counts.values())} judged: {total}", *_overview(evaluation["tickers"])]
+    return "\n\n".join([*blocks, "\n".join(overview)])
+
+
+def _overview(reports: Mapping[str, Any]) -> list[str]:
+    head = ["ticker", "Δ Sharpe", "std. error", "p promote", "p reject", "sessions", "verdict"]
+    rows = [
+        [
+            ticker,
+            number(report["delta_sharpe"], 2, sign=True),
+            number(report["se"], 2),
+            chance(report["p_promote"]),
+            chance(report["p_reject"]),
+            str(report["n_sessions"]),
+            report["verdict"],
+        ]
+        for ticker, report in reports.items()
+    ]
+    return ["  " + line for line in aligned([head, *rows])] if len(rows) > 1 else []
 
 
 def _block(ticker: str, report: Mapping[str, Any]) -> str:
-    lines = [f"{ticker}  {report['verdict']}".ljust(WIDTH, " ").rstrip(), "-" * WIDTH]
+    lines = [f"{ticker}  {report['verdict']}", "-" * WIDTH]
     lines.append(_evidence(report))
     if report.get("performance"):
         lines += ["", *_table(report["performance"])]
@@ -51,11 +69,10 @@ def _evidence(report: Mapping[str, Any]) -> str:
         )
     pooled = report["posterior_better"] is not None
     chances = (
-        f"Pr(better) {number(report['posterior_better'], 3)}   "
-        f"Pr(worse) {number(report['posterior_worse'], 3)}"
+        f"Pr(better) {chance(report['posterior_better'])}   "
+        f"Pr(worse) {chance(report['posterior_worse'])}"
         if pooled
-        else f"p promote {number(report['p_promote'], 3)}   "
-        f"p reject {number(report['p_reject'], 3)}"
+        else f"p promote {chance(report['p_promote'])}   p reject {chance(report['p_reject'])}"
     )
     return (
         f"  Δ Sharpe {number(report['delta_sharpe'], 2, sign=True)}   standard error "
@@ -97,8 +114,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
-    """A fixed number of digits, ``-`` for None."""
-    return "-" if value is None else f"{value:{'+' if sign else ''}.{digits}f}"
+    """A fixed number of digits, ``-`` for None, never a negative zero."""
+    if value is None:
+        return "-"
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
+
+
+def chance(probability: float | None) -> str:
+    """Three digits, ``<.001`` where they would all be 0."""
+    if probability is not None and 0.0 <= probability < 0.0005:
+        return "<.001"
+    return number(probability, 3)
 
 
 def percent(value: float | None) -> str:

@@ -169,10 +169,10 @@ def _evaluate(
 
 
 def _without_record(result: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    ticker, reason = result["ticker"], result["reason"]
+    reason = result["reason"]
     if result["status"] != "no_folds":
         why = reason or "its out-of-sample record is empty"
-        return unjudged("INVALID", [f"{ticker} could not be judged: {why}"], settings.gate)
+        return unjudged("INVALID", [f"Could not be judged: {why}"], settings.gate)
     missing = int(result["missing_sessions"])
     sentence = (
         f"Too short a history to judge: {missing} sessions are missing until one walk-forward "

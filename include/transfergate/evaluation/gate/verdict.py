@@ -131,8 +131,9 @@ def _too_little(measured: Measurement, params: GateParams) -> list[str]:
 
 def _comparison(measured: Measurement) -> str:
     return (
-        f"Sharpe {measured.sharpe['finetuned']:.2f} fine-tuned against "
-        f"{measured.sharpe['scratch']:.2f} from scratch: a difference of {measured.delta:+.2f} "
+        f"Sharpe {_rounded(measured.sharpe['finetuned'])} fine-tuned against "
+        f"{_rounded(measured.sharpe['scratch'])} from scratch: a difference of "
+        f"{measured.delta:+.2f} "
         f"with a standard error of {measured.se:.2f}, over {measured.n_sessions} unseen sessions "
         f"and {measured.n_seeds} paired seeds."
     )
@@ -180,6 +181,10 @@ def _warnings(measured: Measurement) -> list[str]:
             f"foundation(s), fewer than {MIN_FOUNDATIONS}: another pre-training may end otherwise."
         )
     return reasons
+
+
+def _rounded(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _percent(probability: float) -> str:
