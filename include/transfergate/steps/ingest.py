@@ -91,7 +91,8 @@ def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> 
 def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) -> str:
     """Judge what was fetched, set bad rows apart, publish Data Docs; returns the batch's id.
 
-    The id is a hash of the rows and of the rules that they are judged by. A batch that was
+    The id is a hash of the rows and of the rules that they are judged by, freshness included: the
+    same rows under other rules are another batch, which adds no revision. A batch that was
     loaded before is not judged again.
 
     Raises:
@@ -99,7 +100,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
             it can be loaded.
     """
     store = ArtefactStore(settings.artefact_root)
-    bars, batch_id = _received(settings, store, plan["source"], landing)
+    bars, batch_id = _received(settings, store, plan, landing)
     page = store.path(quality.report_key(batch_id))
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
@@ -187,9 +188,10 @@ def _date(name: str, value: str | None) -> date | None:
 
 
 def _received(
-    settings: Settings, store: ArtefactStore, source: str, landing: Sequence[str]
+    settings: Settings, store: ArtefactStore, plan: dict[str, Any], landing: Sequence[str]
 ) -> tuple[pa.Table, str]:
-    # All rows of the batch, in an order that does not depend on that of the fetches.
+    # All rows of the batch, in an order that does not depend on that of the fetches, and its id.
+    # The rows alone are not enough: the same rows may be fresh today and stale next week.
     contents = {key: store.read(key) for key in sorted(set(landing))}
     tables = [read_parquet(content) for content in contents.values()]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
@@ -197,9 +199,10 @@ def _received(
         {
             "calendar": settings.ingest.calendar,
             "quality": settings.ingest.quality.model_dump(mode="json"),
+            "oldest_acceptable": str(_oldest_acceptable(settings, plan)),
         }
     )
-    batch_id = content_hash(source, rules, *contents.values())
+    batch_id = content_hash(plan["source"], rules, *contents.values())
     return pa.concat_tables(tables, promote_options="permissive"), batch_id
 
 
@@ -218,13 +221,6 @@ def _described(settings: Settings, bars: pa.Table) -> Any:
 def _context(
     settings: Settings, store: ArtefactStore, plan: dict[str, Any], batch_id: str
 ) -> quality.BatchContext:
-    oldest = None
-    if end := _date("end", plan["end"]):
-        allowed = settings.ingest.quality.max_staleness_sessions
-        # Twice the sessions and a fortnight, in days, hold that many sessions.
-        first = end - timedelta(days=2 * allowed + 14)
-        sessions = exchange_sessions(settings.ingest.calendar, first, end)
-        oldest = sessions[-1 - allowed] if len(sessions) > allowed else first
     loads = [
         report["load"]
         for report in _reports(store)
@@ -234,9 +230,21 @@ def _context(
     return quality.BatchContext(
         batch_id=batch_id,
         tickers=tuple(ticker for batch in plan["ticker_batches"] for ticker in batch),
-        oldest_acceptable=oldest,
+        oldest_acceptable=_oldest_acceptable(settings, plan),
         previous_rows=latest["received"] if latest else None,
     )
+
+
+def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
+    # The last session of a batch must not be earlier; None where no end was asked for.
+    end = _date("end", plan["end"])
+    if end is None:
+        return None
+    allowed = settings.ingest.quality.max_staleness_sessions
+    # Twice the sessions and a fortnight, in days, hold that many sessions.
+    first = end - timedelta(days=2 * allowed + 14)
+    sessions = exchange_sessions(settings.ingest.calendar, first, end)
+    return sessions[-1 - allowed] if len(sessions) > allowed else first
 
 
 def _reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:

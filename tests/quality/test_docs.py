@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from transfergate.quality import (
+    BatchContext,
+    report_of,
+    validate_frame,
+    write_batch_page,
+    write_index,
+)
+from transfergate.settings import PROJECT_ROOT, QualityParams
+from transfergate.sources.base import bars_table
+from transfergate.storage import ArtefactStore
+from transfergate.warehouse import derive_checks
+
+HEADER = {"source": "s", "start": None, "end": "2020-12-31", "calendar": "XNYS", "landing": []}
+
+
+class Loads(HTMLParser):
+    """Collects what a page loads, and where its links to files go."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.linked = [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag in ("script", "img", "iframe") and values.get("src"):
+            self.loaded.append(values["src"])
+        if tag == "link" and values.get("href"):
+            self.loaded.append(values["href"])
+        if tag == "a" and values.get("href", "#")[0] != "#":
+            self.linked.append(values["href"])
+
+
+@pytest.fixture(scope="module")
+def site(clean, tmp_path_factory) -> Path:
+    """Data Docs of a batch with bad rows and of a clean one, made by two runs."""
+    store = ArtefactStore(tmp_path_factory.mktemp("docs"))
+    bad = clean.copy()
+    bad.loc[[7, 130], "volume"] = -1.0
+    bad.loc[60:119, ["open", "high", "low", "close", "adj_close"]] *= 3
+    reports = []
+    for batch_id, frame in (("bad", bad), ("good", clean)):
+        sessions = sorted({day.date() for day in clean["session_date"]})
+        derived = derive_checks(bars_table(frame), sessions, PROJECT_ROOT / "sql")
+        context = BatchContext(batch_id, ())
+        validation = validate_frame(derived, QualityParams(), context, store)
+        report = {"batch_id": batch_id, **HEADER, **report_of(validation, derived)}
+        write_batch_page(store, report)
+        reports.append({**report, "load": None})
+    loaded = {"loaded": 720, "new_revisions": 3, "known_at": "2021-01-04T22:00:00+00:00"}
+    reports[1]["load"] = loaded
+    write_index(store, reports)
+    return store.root / "data_docs"
+
+
+def test_pages_load_nothing_that_is_not_beside_them(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) == 7
+    for page in pages:
+        found = Loads()
+        found.feed(page.read_text())
+        for target in found.loaded:
+            # Great Expectations gets the depth of its own icon wrong.
+            if not target.endswith("favicon.ico"):
+                assert (page.parent / target.split("?")[0]).resolve().is_file(), (page, target)
+
+
+def test_links_lead_somewhere_also_after_a_later_run(site):
+    for page in [*site.glob("*.html"), *site.glob("batches/*.html"), *site.glob("gx/**/bars.html")]:
+        found = Loads()
+        found.feed(page.read_text())
+        assert found.linked
+        for target in found.linked:
+            assert (
+                target.startswith("https://greatexpectations.io")
+                or (page.parent / target).resolve().is_file()
+            ), (page, target)
+
+
+def test_no_page_names_a_content_network(site):
+    for page in site.rglob("*.html"):
+        assert not re.search(r"(src|integrity)=\"https?:|cdn|unpkg", page.read_text()), page
+
+
+def test_failing_rows_are_shown_with_their_values(site):
+    page = (site / "batches" / "bad.html").read_text()
+    assert "720 rows received of 6 tickers = 718 accepted + 2 quarantined" in page
+    assert "2 of 720 rows break it" in page
+    shown = page.split("Rows that break a rule")[1]
+    assert re.search(
+        r"volume_not_negative.*SRC01.*-1.*SRC02.*-1.*return_outlier.*2020", shown, re.S
+    )
+    own = next((site / "gx").rglob("bad/last/bars.html")).read_text()
+    assert "2 unexpected values found" in own
+
+
+def test_broken_rules_stand_first(site):
+    page = (site / "batches" / "bad.html").read_text()
+    rules = re.findall(r"<tr><td><code>(\w+)</code>", page)
+    assert rules[:3] == ["volume_not_negative", "return_outlier", "hidden_split"]
+
+
+def test_index_lists_batches_with_their_counts(site):
+    text = re.sub(r"<[^>]+>", " ", (site / "index.html").read_text())
+    text = re.sub(r"\s+", " ", text)
+    assert "bad s passed, with quarantine 720 - - 2 3" in text
+    assert "good s passed 720 720 3 0 0" in text
+    assert text.index("bad s") < text.index("good s")  # what is not loaded yet is the newest
+
+
+def test_what_a_batch_says_cannot_break_out_of_the_page(clean, tmp_path):
+    frame = clean.copy()
+    frame.loc[3, "ticker"] = "<script>alert(1)</script>"
+    store = ArtefactStore(tmp_path)
+    derived = derive_checks(bars_table(frame), [], PROJECT_ROOT / "sql")
+    validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
+    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    assert "<script>" not in write_batch_page(store, report).read_text()
+    assert pd.notna(report["refusals"][0])
