@@ -234,7 +234,7 @@ class FinetuneParams(Params):
 class GateParams(Params):
     """The gate's rule (DESIGN section 6)."""
 
-    evidence: Literal["auto", "pooled", "ticker", "point"] = "ticker"
+    evidence: Literal["auto", "pooled", "ticker", "point"] = "auto"
     delta_min: float = Field(0.05, ge=0.0)
     posterior_promote: float = Field(0.90, gt=0.5, lt=1.0)
     posterior_reject: float = Field(0.80, gt=0.5, lt=1.0)
