@@ -29,6 +29,7 @@ SHORT = OptimiserParams(
     burn_in_sessions=6,
     tail_sessions=4,
     n_validations=3,
+    max_gradient_norm=0.02,
 )
 STACK_TOLERANCE = 2e-5
 """Largest difference of a weight between training alone and in a stack, after 12 steps."""

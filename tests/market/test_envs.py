@@ -114,6 +114,9 @@ def test_ruin_terminates_and_the_end_truncates():
     for _ in range(9):
         _, _, terminated, truncated, info = env.step(np.int64(4))
     assert (terminated, truncated, info["equity"]) == (True, False, 0.0)
+    brief = MarketEnv(panel, MARKET, EpisodeParams(episode_sessions=9))  # ruined in its last step
+    brief.reset(seed=0, options={"ticker": panel.tickers[2], "session": 0})
+    assert [brief.step(np.int64(4))[2:4] for _ in range(9)][-1] == (True, False)
     env.reset(options={"ticker": panel.tickers[0], "session": 0})
     ends = [env.step(np.int64(2))[2:4] for _ in range(10)]
     assert ends == [(False, False)] * 9 + [(False, True)]

@@ -83,25 +83,22 @@ def ascend(
     grads: Mapping[str, Tensor],
     state: AdamState,
     rates: Tensor,
-    masks: Mapping[str, Tensor],
     step: int,
 ) -> None:
-    """Take one step uphill, in place; resting parameters keep every bit.
+    """Take one step uphill, in place; where every gradient was 0, nothing moves.
 
     Args:
         weights: Parameters, changed in place.
         grads: Gradients of the objective (to be raised).
         state: Moments, changed in place.
         rates: Learning rate of each model, (S,).
-        masks: From ``trainable_masks``.
         step: Number of this step, from 1.
     """
     correction = (1.0 - _BETA2**step) ** 0.5 / (1.0 - _BETA1**step)
     for name, grad in grads.items():
-        mask = masks[name]
         first, second = state.first[name], state.second[name]
         first.lerp_(grad, 1.0 - _BETA1)
         second.mul_(_BETA2).addcmul_(grad, grad, value=1.0 - _BETA2)
-        size = per_model(rates * mask * correction, grad)
+        size = per_model(rates * correction, grad)
         change = first / (second.sqrt().add_(_EPS * (1.0 - _BETA2**step) ** 0.5)) * size
         weights[name].add_(change)

@@ -120,7 +120,7 @@ def update_models(
         _regularise(grads, weights, start, hyper)
         norms.append(clip_per_model(grads, sizes.max_gradient_norm))
         step = update * sizes.epochs + epoch + 1
-        ascend(weights, grads, adam, hyper.rates * decay, hyper.masks, step)
+        ascend(weights, grads, adam, hyper.rates * decay, step)
     reward = evaluation.expected_reward[:kept].view(kept, policy.shape[0], -1)
     return reward.mean((0, 2)) / REWARD_SCALE, torch.stack(norms).amax(0)
 

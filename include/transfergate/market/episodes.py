@@ -57,6 +57,7 @@ class Episodes:
     def __init__(
         self, panel: Panel, market: MarketParams, params: EpisodeParams, n_episodes: int
     ) -> None:
+        panel = panel.to("cpu")
         self.panel, self.market, self.n_episodes = panel, market, n_episodes
         names: Sequence[str] = params.tickers or panel.tickers
         self._rows = np.array([panel.row(name) for name in names], dtype=np.int64)
