@@ -4,7 +4,7 @@ The champion history (write-once objects below ``champions/``) is the truth; MLf
 versions with lineage, metrics and learning curves, and its alias ``champion`` is derived.
 """
 
-from transfergate.registry.history import ChampionRow
+from transfergate.registry.history import ChampionRow, Promotion
 from transfergate.registry.registry import Registry
 
-__all__ = ["ChampionRow", "Registry"]
+__all__ = ["ChampionRow", "Promotion", "Registry"]

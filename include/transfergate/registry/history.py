@@ -48,6 +48,13 @@ class ChampionRow:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Promotion(ChampionRow):
+    """A row that names a version: while no rollback takes it back, that version serves."""
+
+    version: str
+
+
 class ChampionHistory:
     """All tickers' histories below ``champions/`` of an artefact store."""
 
@@ -61,9 +68,9 @@ class ChampionHistory:
     def rows(self, ticker: str) -> list[ChampionRow]:
         """A ticker's history, oldest first."""
         keys = [key for key in self.store.keys(f"champions/{ticker}") if key.endswith(".json")]
-        return [ChampionRow(**self.store.read_json(key)) for key in sorted(keys)]
+        return [_row(self.store.read_json(key)) for key in sorted(keys)]
 
-    def stack(self, ticker: str) -> list[ChampionRow]:
+    def stack(self, ticker: str) -> list[Promotion]:
         """The promotions that no rollback took back, oldest first; the last one serves."""
         return _stack(self.rows(ticker))
 
@@ -140,10 +147,14 @@ class ChampionHistory:
         return row
 
 
-def _stack(rows: list[ChampionRow]) -> list[ChampionRow]:
-    stack: list[ChampionRow] = []
+def _row(content: dict[str, Any]) -> ChampionRow:
+    return Promotion(**content) if content["action"] == "promote" else ChampionRow(**content)
+
+
+def _stack(rows: list[ChampionRow]) -> list[Promotion]:
+    stack: list[Promotion] = []
     for row in rows:
-        if row.action == "promote":
+        if isinstance(row, Promotion):
             stack.append(row)
         else:
             stack.pop()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from transfergate.errors import RegistryError
-from transfergate.registry.history import ChampionHistory, ChampionRow
+from transfergate.registry.history import ChampionHistory, ChampionRow, Promotion
 from transfergate.registry.tracking import FOUNDATION_MODEL, Tracking, model_name
 from transfergate.storage import ArtefactStore
 
@@ -96,12 +96,12 @@ class Registry:
         with_candidate = {key.split("/")[1] for key in self.store.keys("candidates")}
         return sorted(with_candidate | set(self.histories.tickers()))
 
-    def champion(self, ticker: str) -> ChampionRow | None:
+    def champion(self, ticker: str) -> Promotion | None:
         """The promotion that serves, or None where flat serves."""
         stack = self.histories.stack(ticker)
         return stack[-1] if stack else None
 
-    def incumbent(self, ticker: str, candidate: str) -> ChampionRow | None:
+    def incumbent(self, ticker: str, candidate: str) -> Promotion | None:
         """The champion that a candidate faces; for the champion itself, the one before it."""
         stack = [row for row in self.histories.stack(ticker) if row.version != candidate]
         return stack[-1] if stack else None
