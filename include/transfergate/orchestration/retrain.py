@@ -136,10 +136,11 @@ def report(settings: Settings, result: dict[str, Any], seconds: float) -> str:
     from transfergate import steps
 
     bars, features, foundation = result["bars"], result["features"], result["foundation"]
+    new_rows = 0 if bars["already_loaded"] else bars["new_revisions"]
     lines = [
         "",
         f"bars        batch {bars['batch_id']}: {bars['received']} received, {bars['loaded']} "
-        f"loaded, {bars['quarantined']} quarantined; {_novelty(bars['new_revisions'], 'row')}",
+        f"loaded, {bars['quarantined']} quarantined; {_novelty(new_rows, 'row')}",
         f"features    snapshot {features['snapshot_id']}: {_novelty(features['created'])}",
         f"foundation  {foundation['foundation_version']}: {_novelty(foundation['registered'])}",
         f"verdicts    evaluation {result['evaluation_id']}",
