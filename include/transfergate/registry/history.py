@@ -99,7 +99,7 @@ class ChampionHistory:
             )
         previous = stack[-1].version if stack else None
         return self._create(
-            ChampionRow(
+            Promotion(
                 ticker,
                 len(rows) + 1,
                 "promote",
