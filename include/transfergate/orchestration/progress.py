@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from transfergate.orchestration.rest import TaskInstance
 ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 UNBORN = frozenset({"none", "scheduled"})
 DETAIL_SECONDS = 10.0
-WIDTH = 110
 
 
 class Progress:
@@ -32,6 +32,8 @@ class Progress:
         self._ended: set[tuple[str, str, str, int]] = set()
         self._shown: dict[tuple[str, str, str, int], tuple[str, str, float]] = {}
         self._drawn = 0
+        # A line that wraps could not be redrawn in place.
+        self._width = shutil.get_terminal_size().columns - 1 if stream.isatty() else 200
 
     @property
     def seconds(self) -> float:
@@ -89,7 +91,7 @@ class Progress:
         )
         name = f"{instance.task_id}{label}"
         line = f"{self.seconds:6.1f}s  {instance.dag_id:<20} {name:<22} {state:<9} {took}{detail}"
-        self._stream.write(line.rstrip()[:WIDTH] + "\n")
+        self._stream.write(line.rstrip()[: self._width] + "\n")
 
     def _erase(self) -> None:
         if self._drawn:
