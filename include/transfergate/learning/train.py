@@ -4,7 +4,7 @@ One update of one model: draw ``n_paths`` paths, encode them once, evaluate the 
 (``exact.py``), then take ``epochs`` clipped policy-gradient steps over all positions and actions.
 The first epoch reuses the forward pass of the evaluation. Models share nothing but the loop.
 
-Source: DESIGN.md section 7; docs/adr/0003-exact-advantages.md.
+Source: docs/adr/0020-exact-advantages.md.
 """
 
 from __future__ import annotations

@@ -90,8 +90,6 @@ def net_return(
 
     Returns:
         ``k * overnight + a * intraday - cost_rate * |a - k|``.
-
-    Source: DESIGN.md section 8, Timing.
     """
     return previous * overnight + target * intraday - cost_rate * (target - previous).abs()
 
