@@ -59,6 +59,16 @@ def test_a_terminal_redraws_what_runs_and_keeps_what_has_ended():
     assert text.index("task[FB]") < text.index("task[GOOG]")
 
 
+def test_a_terminal_shows_no_more_lines_than_it_can_redraw(monkeypatch):
+    monkeypatch.setenv("LINES", "6")
+    out = Terminal()
+    waiting = [one("queued", index=index) for index in range(50)]
+    Progress(out, Clock()).show([*waiting, one("running", index=50, label="GOOG")], {})
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 4
+    assert "task[GOOG]" in lines[0]
+
+
 def test_a_retry_is_shown_with_its_number():
     out = io.StringIO()
     Progress(out, Clock()).show([one("running", attempt=2)], {})

@@ -107,3 +107,10 @@ def test_a_second_airflow_in_the_same_folder_is_refused(airflow):
     settings = Settings(home=airflow.home.parent)
     with pytest.raises(ChainError, match="another Airflow runs in"), EmbeddedAirflow(settings, {}):
         pass
+
+
+def test_a_taken_port_is_refused_at_once(airflow, tmp_path):
+    from transfergate.orchestration.rest import ChainError
+
+    with pytest.raises(ChainError, match="taken by another program"):
+        EmbeddedAirflow(Settings(home=tmp_path), {}, port=airflow.port)

@@ -48,7 +48,7 @@ class EmbeddedAirflow:
     ) -> None:
         self.home = settings.home.resolve() / "airflow"
         self.logs = self.home / "logs"
-        self.port = port or _free_port()
+        self.port = _free_port(port or 0)
         self.url = f"http://127.0.0.1:{self.port}"
         self.secrets: dict[str, str] = {}
         self._extra = dict(environment)
@@ -185,9 +185,16 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return config
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            raise ChainError(
+                f"port {wanted} is taken by another program; stop that one, or choose another "
+                f"port (make up PORT=8081)"
+            ) from None
         return int(probe.getsockname()[1])
 
 

@@ -33,7 +33,9 @@ class Progress:
         self._shown: dict[tuple[str, str, str, int], tuple[str, str, float]] = {}
         self._drawn = 0
         # A line that wraps could not be redrawn in place.
-        self._width = shutil.get_terminal_size().columns - 1 if stream.isatty() else 200
+        columns, lines = shutil.get_terminal_size()
+        self._width = columns - 1 if stream.isatty() else 200
+        self._height = max(1, lines - 2)
 
     @property
     def seconds(self) -> float:
@@ -68,9 +70,11 @@ class Progress:
                 active.append((instance, detail))
             elif instance.state != "queued" and self._is_news(instance, detail):
                 self._write(instance, detail)
-        for instance, detail in active:
+        # More lines than the terminal has could not be redrawn in place: running ones come first.
+        active.sort(key=lambda row: row[0].state != "running")
+        for instance, detail in active[: self._height]:
             self._write(instance, detail)
-        self._drawn = len(active)
+        self._drawn = min(len(active), self._height)
         self._stream.flush()
 
     def _is_news(self, instance: TaskInstance, detail: str) -> bool:
