@@ -67,9 +67,8 @@ format: setup-dev ## Rewrite files in the house's format
 golden: setup-dev ## Rewrite tests/golden from what the code does now; read the diff before committing
 	@exec $(BIN)/python -m pytest -m golden --rewrite-golden
 
-bench: setup-bench ## Comparisons with named peers, one after the other
-	@set -e; for file in benchmarks/[a-z]*.py; do \
-	  echo "$$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) --json; done
+bench: setup-bench ## Comparisons with named peers, into docs/benchmarks.md
+	@exec $(BIN)/python -m benchmarks
 
 # A clean environment each time, so that the lock holds what pip resolves and nothing else.
 lock: ## Resolve the dependencies of pyproject.toml anew into requirements*.txt
