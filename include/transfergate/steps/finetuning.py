@@ -142,7 +142,9 @@ class _TickerRun:
         first = first_ready(panel, [0])
         refit = Fold(refit.number, Window(first, refit.train.stop), refit.validation, None)
         foundations = foundation_weights(self.store, self.manifest, [*new, refit])
-        log.info("%s: training %d new folds of %d, and the refit", self.ticker, len(new), len(folds))
+        log.info(
+            "%s: training %d new folds of %d, and the refit", self.ticker, len(new), len(folds)
+        )
         runs = train_arms(
             panel,
             [*new, refit],
@@ -203,7 +205,11 @@ class _TickerRun:
         """Ledger rows first, the fold's record last: a retry after a crash repeats both."""
         market, network = self.settings.market, self.settings.network
         for name, run in arms.items():
-            self._append(fold, name, ledger_rows(panel, fold, arm_paths(panel, run, market, network, self.burn_in)))
+            self._append(
+                fold,
+                name,
+                ledger_rows(panel, fold, arm_paths(panel, run, market, network, self.burn_in)),
+            )
         references = reference_paths(
             panel,
             fold,

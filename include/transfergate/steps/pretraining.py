@@ -92,13 +92,9 @@ def pretrain_foundation(
                 "last_session": str(panel.sessions[fold.validation.stop - 1]),
                 "validation_sharpe": float(score),
             }
-            for fold, seed, score in zip(
-                folds, family.seeds, family.result.best_score, strict=True
-            )
+            for fold, seed, score in zip(folds, family.seeds, family.result.best_score, strict=True)
         ],
-        "learning_curve": [
-            [float(value) for value in row] for row in family.result.validation
-        ],
+        "learning_curve": [[float(value) for value in row] for row in family.result.validation],
     }
     publish(store, f"foundations/{version}", manifest, "foundation.json", content)
     store.discard(checkpoint_key)
@@ -169,7 +165,9 @@ def register_foundation(
         "snapshot_id": manifest["snapshot_id"],
         "source": manifest["source"],
         "sources": manifest["sources"],
-        "targets": default_targets(settings, open_snapshot(store, manifest["snapshot_id"]), manifest["sources"]),
+        "targets": default_targets(
+            settings, open_snapshot(store, manifest["snapshot_id"]), manifest["sources"]
+        ),
         "unseen_sharpe": report["mean_sharpe"],
         "registered": created,
     }
@@ -200,9 +198,7 @@ def source_tickers(
     return chosen
 
 
-def default_targets(
-    settings: Settings, snapshot: Snapshot, sources: Sequence[str]
-) -> list[str]:
+def default_targets(settings: Settings, snapshot: Snapshot, sources: Sequence[str]) -> list[str]:
     """Targets of the source's universe that are in the snapshot, else all but the sources."""
     universe = settings.universe(snapshot.manifest["source"])
     available = list(snapshot.manifest["tickers"])
