@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def test_windows_are_ordered_with_the_embargo_between_them(n_sessions: int, ordi
         assert fold.validation.stop + PARAMS.embargo_sessions == fold.test.first
         assert fold.test.sessions == PARAMS.test_sessions
         assert fold.test.stop <= n_sessions
-    for earlier, later in zip(folds, folds[1:], strict=False):
+    for earlier, later in itertools.pairwise(folds):
         assert earlier.test is not None
         assert later.test is not None
         assert earlier.test.stop == later.test.first

@@ -48,9 +48,7 @@ def test_equal_budgets_pass(records: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("figure", audits.PARITY_FIGURES)
-def test_any_unequal_figure_fails_and_is_named(
-    records: list[dict[str, Any]], figure: str
-) -> None:
+def test_any_unequal_figure_fails_and_is_named(records: list[dict[str, Any]], figure: str) -> None:
     records[1]["arms"]["scratch"][figure] += 1
     audit = audits.budget_parity(records)
     assert audit["passed"] is False

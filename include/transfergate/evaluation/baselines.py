@@ -116,8 +116,7 @@ def ridge_policy(market: TickerMarket, fold: Fold, test: Window) -> Path:
 
 def _ridge(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
     gram = x.T @ x + penalty * np.eye(x.shape[1])
-    solution: FloatArray = np.linalg.solve(gram, x.T @ y)
-    return solution
+    return np.asarray(np.linalg.solve(gram, x.T @ y), dtype=np.float64)
 
 
 def _forecast_policy(market: TickerMarket, weights: FloatArray) -> Choose:

@@ -42,3 +42,15 @@ def _keep_buffers_mapped() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     except (OSError, AttributeError):  # another C library: slower, not wrong
         log.info("this C library has no mallopt; training runs with its default thresholds")
+
+
+def choose_device(name: str) -> torch.device:
+    """``cpu`` or ``cuda`` as named; with ``auto``, CUDA when there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def use_threads(n_threads: int) -> None:
+    """Set how many threads torch computes with; part of what makes a result repeatable."""
+    torch.set_num_threads(n_threads)

@@ -19,16 +19,15 @@ from transfergate.evaluation.splits import (
     walk_forward_folds,
 )
 from transfergate.learning import Weights, select_models
+from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
-from transfergate.settings import Settings
+from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
 from transfergate.steps.pretraining import (
     default_targets,
-    device,
     foundation_weights,
     load_panel,
     log_progress,
-    prepare_torch,
     publish,
     read_foundation,
 )
@@ -130,15 +129,20 @@ class _TickerRun:
         self.recipe, self.ticker = recipe, ticker
         self.snapshot: Snapshot = open_snapshot(store, manifest["snapshot_id"])
         self.ledger = Ledger(store)
+        # The arms live in the foundation's market and network, whatever settings say by now.
+        document = manifest["document"]
+        self.market = MarketParams.model_validate(document["market"])
+        self.network = NetworkParams.model_validate(document["network"])
+        self.walk_forward = WalkForwardParams.model_validate(document["walk_forward"])
         self.burn_in = settings.finetune.optimiser.burn_in_sessions
         self.seed_parts = (settings.seed, recipe, ticker)
 
     def run(self) -> dict[str, Any]:
-        prepare_torch(self.settings)
-        panel = load_panel(self.snapshot, [self.ticker]).to(device(self.settings))
+        use_threads(self.settings.torch_threads)
+        panel = load_panel(self.snapshot, [self.ticker]).to(choose_device(self.settings.device))
         folds = self._folds(panel)
         new = [fold for fold in folds if not self.store.exists(self._fold_key(fold))]
-        refit = refit_fold(len(panel.sessions), self.settings.walk_forward)
+        refit = refit_fold(len(panel.sessions), self.walk_forward)
         first = first_ready(panel, [0])
         refit = Fold(refit.number, Window(first, refit.train.stop), refit.validation, None)
         foundations = foundation_weights(self.store, self.manifest, [*new, refit])
@@ -150,8 +154,8 @@ class _TickerRun:
             [*new, refit],
             foundations,
             arms_of_fold=[(FINETUNED, SCRATCH)] * len(new) + [(FINETUNED,)],
-            market=self.settings.market,
-            network=self.settings.network,
+            market=self.market,
+            network=self.network,
             params=self.settings.finetune,
             seed_parts=self.seed_parts,
             on_progress=log_progress(f"fine-tuning {self.ticker}"),
@@ -173,7 +177,7 @@ class _TickerRun:
         }
 
     def _folds(self, panel: Panel) -> list[Fold]:
-        params = self.settings.walk_forward
+        params = self.walk_forward
         ordinal = self.snapshot.manifest["first_session_ordinal"]
         known = {checkpoint["fold"] for checkpoint in self.manifest["checkpoints"]}
         folds = [
@@ -203,7 +207,7 @@ class _TickerRun:
         self, panel: Panel, fold: Fold, arms: dict[str, ArmRun], foundation: Weights
     ) -> None:
         """Ledger rows first, the fold's record last: a retry after a crash repeats both."""
-        market, network = self.settings.market, self.settings.network
+        market, network = self.market, self.network
         for name, run in arms.items():
             self._append(
                 fold,
@@ -256,8 +260,8 @@ class _TickerRun:
             "features": self.snapshot.manifest["features"],
             "feature_sql_hash": self.snapshot.manifest["sql_hash"],
             "z_window": self.snapshot.manifest["z_window"],
-            "market": self.settings.market.model_dump(mode="json"),
-            "network": self.settings.network.model_dump(mode="json"),
+            "market": self.market.model_dump(mode="json"),
+            "network": self.network.model_dump(mode="json"),
             "burn_in_sessions": self.burn_in,
             "averaging": "equal sub-accounts: the position is the mean over the policies",
             "flat": run.choice is None,
@@ -283,12 +287,10 @@ class _TickerRun:
         if champion is None:
             return
         bundle = read_bundle(self.store, self.ticker, champion.version)
-        settings = self.settings
         if bundle["features"] != self.snapshot.manifest["features"]:
             log.warning("%s: champion reads other features, not scored", self.ticker)
             return
-        market = settings.market
-        network = settings.network.model_validate(bundle["network"])
+        network = NetworkParams.model_validate(bundle["network"])
         for fold in folds:
             key = f"finetunes/{bundle['recipe']}/{self.ticker}/{fold.name}"
             record = (
@@ -310,7 +312,7 @@ class _TickerRun:
                 )
             else:
                 continue
-            self._append_champion(panel, fold, weights, flat, champion.version, market, network)
+            self._append_champion(panel, fold, weights, flat, champion.version, network)
 
     def _append_champion(
         self,
@@ -319,13 +321,12 @@ class _TickerRun:
         weights: Weights,
         flat: bool,
         version: str,
-        market: Any,
-        network: Any,
+        network: NetworkParams,
     ) -> None:
         if fold.test is None:
             return
         on_device = {name: tensor.to(panel.features.device) for name, tensor in weights.items()}
-        paths = model_paths(panel, on_device, fold.test, market, network, self.burn_in)
+        paths = model_paths(panel, on_device, fold.test, self.market, network, self.burn_in)
         mean = type(paths[0])(
             *(
                 sum(getattr(path, name) for path in paths) / len(paths) * (0.0 if flat else 1.0)

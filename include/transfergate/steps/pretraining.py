@@ -7,14 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from transfergate.errors import RegistryError, SettingsError
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
+from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel, build_panel
 from transfergate.registry import Registry
-from transfergate.settings import Settings
+from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, open_snapshot
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrain_family
@@ -55,8 +54,8 @@ def pretrain_foundation(
     if store.exists(f"foundations/{version}"):
         log.info("foundation %s exists, trained on the same snapshot: nothing to do", version)
         return version
-    prepare_torch(settings)
-    panel = load_panel(snapshot, tickers).to(device(settings))
+    use_threads(settings.torch_threads)
+    panel = load_panel(snapshot, tickers).to(choose_device(settings.device))
     folds = family_folds(panel, snapshot.manifest["first_session_ordinal"], settings.walk_forward)
     log.info("pre-training %s: %d checkpoints on %d tickers", version, len(folds), len(tickers))
     checkpoint_key = f"work/foundation-{version}"
@@ -79,7 +78,7 @@ def pretrain_foundation(
         "document": document,
         "seed": settings.seed,
         "code_version": settings.code_version,
-        "device": str(device(settings)),
+        "device": str(choose_device(settings.device)),
         "weights_sha256": sha256(content),
         "env_steps": family.result.steps_per_model,
         "updates": family.result.updates_per_model,
@@ -110,11 +109,17 @@ def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
     """
     store = ArtefactStore(settings.artefact_root)
     manifest = read_foundation(store, version)
-    prepare_torch(settings)
+    use_threads(settings.torch_threads)
     snapshot = open_snapshot(store, manifest["snapshot_id"])
-    panel = load_panel(snapshot, manifest["sources"]).to(device(settings))
-    folds = family_folds(panel, snapshot.manifest["first_session_ordinal"], settings.walk_forward)
-    rows = []
+    panel = load_panel(snapshot, manifest["sources"]).to(choose_device(settings.device))
+    folds = family_folds(
+        panel,
+        snapshot.manifest["first_session_ordinal"],
+        WalkForwardParams.model_validate(manifest["document"]["walk_forward"]),
+    )
+    document = manifest["document"]
+    rows: list[dict[str, Any]] = []
+    sharpes: list[float] = []
     for fold in folds:
         if fold.test is None:
             continue
@@ -122,14 +127,15 @@ def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
         score = mean_sharpe(
             panel,
             {name: tensor.to(panel.features.device) for name, tensor in weights.items()},
-            settings.network,
-            settings.market,
+            NetworkParams.model_validate(document["network"]),
+            MarketParams.model_validate(document["market"]),
             fold.test,
-            settings.pretrain.optimiser.burn_in_sessions,
+            document["pretrain"]["optimiser"]["burn_in_sessions"],
         )
+        sharpes.append(score)
         first, last = panel.sessions[fold.test.first], panel.sessions[fold.test.stop - 1]
         rows.append({"fold": fold.number, "first": str(first), "last": str(last), "sharpe": score})
-    mean = sum(row["sharpe"] for row in rows) / len(rows) if rows else None
+    mean = sum(sharpes) / len(sharpes) if sharpes else None
     log.info("foundation %s: mean net Sharpe on %d unseen folds %s", version, len(rows), mean)
     return {"foundation_version": version, "folds": rows, "mean_sharpe": mean}
 
@@ -264,21 +270,8 @@ def publish(
     return store.publish_folder(key, write)
 
 
-def device(settings: Settings) -> torch.device:
-    """CUDA when asked for or, with ``auto``, when there is one; else the CPU."""
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
-
-
-def prepare_torch(settings: Settings) -> None:
-    """Set threads; results on one device do not depend on anything else set here."""
-    torch.set_num_threads(settings.torch_threads)
-
-
 def log_progress(what: str) -> Any:
     """A callback that logs a progress line every few seconds, and at the end."""
-
     last = [0.0]
 
     def report(progress: TrainingProgress) -> None:

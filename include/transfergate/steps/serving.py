@@ -9,10 +9,11 @@ import numpy as np
 
 from transfergate.errors import NotEnoughData, RegistryError, SnapshotError
 from transfergate.learning import next_targets
+from transfergate.learning.runtime import use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings
-from transfergate.steps.pretraining import load_panel, prepare_torch
+from transfergate.steps.pretraining import load_panel
 from transfergate.storage import ArtefactStore, Snapshot, list_snapshots, open_snapshot
 from transfergate.transfer.bundles import read_bundle, read_weights
 
@@ -50,7 +51,7 @@ def decide(settings: Settings, ticker: str, as_of: str | None = None) -> dict[st
         }
     bundle = read_bundle(store, ticker, champion.version)
     snapshot, session = _find_snapshot(store, bundle, ticker, as_of)
-    prepare_torch(settings)
+    use_threads(settings.torch_threads)
     panel = load_panel(snapshot, [ticker])
     positions = _replay(store, bundle, panel, session)
     return {

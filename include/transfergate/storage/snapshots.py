@@ -19,7 +19,8 @@ class Snapshot:
 
     The manifest holds: ``id, source, tickers, index`` (index series, not published themselves),
     ``index_return`` (the series that stands for the market, or ``equal_weight``), ``features``
-    (names of the z-scored columns, in order), ``z_window, z_clip, calendar, sessions`` (ISO dates of the calendar from the first to the last bar),
+    (names of the z-scored columns, in order), ``z_window, z_clip, calendar``, ``sessions`` (ISO
+    dates of the calendar from the first to the last bar),
     ``first_session_ordinal`` (number of the first of them in the calendar since 1990-01-01),
     ``rows`` (per ticker), ``files`` (per ticker: name, sha256), ``sql_hash, bars_hash, versions``.
 

@@ -1,0 +1,1 @@
+"""Pre-training, both arms of the comparison, their audits, and weights on disk."""

@@ -184,8 +184,9 @@ def score_window(
     network: NetworkParams,
     burn_in: int,
 ) -> Scored:
-    """Run S models greedily over a window of a one-ticker panel; the first trade is in session
-    ``window.first``, decided at the close before it.
+    """Run S models greedily over a window of a one-ticker panel.
+
+    The first trade is in session ``window.first``, decided at the close before it.
     """
     n_models = next(iter(weights.values())).shape[0]
     return score_greedy(

@@ -44,7 +44,9 @@ def budget_parity(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"name": "budget_parity", "passed": mismatch is None, "figures": figures}
 
 
-def leakage(records: Sequence[dict[str, Any]], ticker: str, sources: Sequence[str]) -> dict[str, Any]:
+def leakage(
+    records: Sequence[dict[str, Any]], ticker: str, sources: Sequence[str]
+) -> dict[str, Any]:
     """Check that no arm, and no foundation, saw the sessions it was scored on.
 
     Args:
