@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,4 +59,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _wants_gpu(report: pytest.TestReport) -> bool:
-    return "needs a GPU" in str(report.longrepr)
+    return re.search("needs a (GPU|CUDA device)", str(report.longrepr)) is not None
