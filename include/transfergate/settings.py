@@ -218,12 +218,12 @@ class FinetuneParams(Params):
     learning_rate_ratio: float = Field(
         0.1, gt=0.0, le=1.0, description="fine-tuned learning rate / from-scratch learning rate"
     )
-    optimiser: OptimiserParams = OptimiserParams()
+    optimiser: OptimiserParams = OptimiserParams(n_validations=2)
     grid: tuple[Regularisation, ...] = Field(
         (
             Regularisation(input_noise=1.0),
             Regularisation(input_noise=1.0, l1_first_layer=1e-2),
-            Regularisation(input_noise=2.0),
+            Regularisation(input_noise=0.5, l1_first_layer=3e-2),
         ),
         min_length=1,
         max_length=3,

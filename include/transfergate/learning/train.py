@@ -97,8 +97,9 @@ def train_stack(
 ) -> TrainingResult:
     """Train S models at once on the panel's device.
 
-    The full budget always runs; validation only selects which weights are returned, the starting
-    weights included.
+    The full budget always runs; validation only selects which trained weights are returned. The
+    starting weights are scored for the learning curve but are no choice: untrained policies hold
+    nearly constant positions, and a drift in a short validation makes one look best too often.
 
     Args:
         panel: Features and returns; model s reads only its slice and the burn-in before it.
@@ -233,6 +234,8 @@ def _validation_updates(optimiser: OptimiserParams) -> frozenset[int]:
 def _validate(state: TrainingState, validate: Callable[[Weights], Tensor]) -> Tensor:
     score = validate(state.weights).to(state.best_score)
     better = torch.nan_to_num(score, nan=-math.inf) > state.best_score
+    if state.update == 0:
+        better = torch.zeros_like(better)  # shown in the curve, never a choice
     state.best_score = torch.where(better, score, state.best_score)
     state.best_update = torch.where(better, state.update, state.best_update)
     for name, value in state.weights.items():
