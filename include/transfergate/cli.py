@@ -13,11 +13,12 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from transfergate import settings as settings_module
-from transfergate.errors import GateInputError, TransferGateError
+from transfergate.errors import GateInputError, RegistryError, TransferGateError
 from transfergate.settings import GateParams, Settings
 
 Result = tuple[dict[str, Any], str]
@@ -26,7 +27,11 @@ Result = tuple[dict[str, Any], str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = _parser().parse_args(given)
+    except UsageError as error:
+        return _refuse(error, 2, as_json="--json" in given)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO if options.verbose else logging.WARNING,
@@ -50,6 +55,17 @@ def _refuse(error: Exception, status: int, *, as_json: bool) -> int:
         print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
     print(f"transfergate: {error}", file=sys.stderr)
     return status
+
+
+class UsageError(Exception):
+    """The command line itself cannot be used."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the process, so that ``--json`` holds there too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 def ingest(options: argparse.Namespace) -> Result:
@@ -128,8 +144,7 @@ def gate(options: argparse.Namespace) -> Result:
     }
     text = render_verdicts(shown)
     if options.html is not None:
-        options.html.parent.mkdir(parents=True, exist_ok=True)
-        options.html.write_text(evaluation_page(shown, series), encoding="utf-8")
+        _write_page(options.html, evaluation_page(shown, series))
         text += f"\nreport {options.html.resolve()}"
     return result, text
 
@@ -141,7 +156,12 @@ def status(options: argparse.Namespace) -> Result:
     result = steps.status(settings_module.load())
     if options.ticker is not None:
         known = result["tickers"]
-        result["tickers"] = {t: item for t, item in known.items() if t == options.ticker}
+        if options.ticker not in known:
+            raise RegistryError(
+                f"{options.ticker}: never judged, and it has no candidate and no champion below "
+                f"{result['home']}; there are: {', '.join(known) or 'none'}; name one of these"
+            )
+        result["tickers"] = {options.ticker: known[options.ticker]}
     lines = [f"home         {result['home']}"]
     lines += [
         f"{name:<12} {len(result[name])}: {', '.join(result[name][-5:]) or 'none yet'}"
@@ -173,7 +193,8 @@ def promote(options: argparse.Namespace) -> Result:
     row = steps.promote(
         settings_module.load(), options.ticker, options.version, options.who, options.why
     )
-    return row, f"{row['ticker']}: {row['version']} is the champion, before: {row['previous']}"
+    before = row["previous"] or "flat"
+    return row, f"{row['ticker']}: {row['version']} is the champion, before: {before}"
 
 
 def rollback(options: argparse.Namespace) -> Result:
@@ -190,8 +211,9 @@ def decide(options: argparse.Namespace) -> Result:
     from transfergate import steps
 
     result = steps.decide(settings_module.load(), options.ticker, options.as_of)
+    when = f" after the close of {result['as_of']}" if result["as_of"] else ""
     return result, (
-        f"{result['ticker']} after the close of {result['as_of']}: target position "
+        f"{result['ticker']}{when}: target position "
         f"{result['target_position']:+.2f} ({result['reason']}"
         + (f", version {result['version']})" if result["version"] else ")")
     )
@@ -245,6 +267,17 @@ def _gate_params(config: Path | None) -> GateParams:
         ) from error
 
 
+def _write_page(path: Path, page: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise GateInputError(
+            f"--html {path}: cannot be written ({error.strerror}); name a file in a folder that "
+            f"you may write to"
+        ) from error
+
+
 def _lines(result: dict[str, Any]) -> str:
     width = max(map(len, result))
     return "\n".join(
@@ -257,8 +290,17 @@ def _tickers(text: str) -> list[str]:
     return [ticker.strip() for ticker in text.split(",") if ticker.strip()]
 
 
+def _session(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no date, expected ISO such as 2018-02-07"
+        ) from error
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="transfergate",
         description="Does pre-training help this ticker? The steps of the DAGs, without Airflow.",
     )
@@ -291,7 +333,9 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--why", default="by hand", help="the reason, for the history")
     added = command(decide)
     added.add_argument("ticker", metavar="TICKER")
-    added.add_argument("--as-of", metavar="DATE", help="a session; default: the newest there is")
+    added.add_argument(
+        "--as-of", type=_session, metavar="DATE", help="a session; default: the newest there is"
+    )
     command(summary).add_argument("evaluation", nargs="?", metavar="EVALUATION")
     return parser
 
@@ -306,7 +350,8 @@ def _chain_options(added: argparse.ArgumentParser, name: str) -> None:
     if name in ("pretrain", "run"):
         added.add_argument("--sources", type=_tickers, help="tickers to learn from")
     if name in ("pretrain", "finetune", "run"):
-        added.add_argument("--targets", type=_tickers, help="tickers to be taught")
+        about = "not to learn from" if name == "pretrain" else "to be taught"
+        added.add_argument("--targets", type=_tickers, help=f"tickers {about}")
     if name == "pretrain":
         added.add_argument("--snapshot", metavar="ID", help="default: the source's newest")
     if name == "finetune":

@@ -171,9 +171,40 @@ def test_refusals_exit_2_and_failures_1(monkeypatch, capsys):
     assert "disk on fire" in capsys.readouterr().err
 
 
-def test_unknown_commands_exit_2():
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["fly"])
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["fly"], "fly"),
+        (["gate"], "FILE"),
+        (["ingest", "--source", "moon"], "moon"),
+        (["decide", "GOOG", "--as-of", "yesterday"], "yesterday"),
+    ],
+)
+def test_unusable_command_lines_exit_2_with_json_too(capsys, arguments, word):
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert word in err
+    assert "--help" in err
+    assert cli.main([*arguments, "--json"]) == 2
+    assert word in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_status_of_an_unknown_ticker_is_refused(capsys):
+    assert cli.main(["status", "GOGO", "--json"]) == 2
+    assert "GOGO" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_page_that_cannot_be_written_is_refused(tmp_path, capsys):
+    returns_frame().to_parquet(tmp_path / "r.parquet")
+    assert cli.main(["gate", str(tmp_path / "r.parquet"), "--html", str(tmp_path), "--json"]) == 2
+    assert "--html" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_without_a_champion_flat_serves_on_no_date(capsys):
+    pytest.importorskip("torch")
+    assert cli.main(["decide", "GOOG"]) == 0
+    assert capsys.readouterr().out == "GOOG: target position +0.00 (no champion: flat serves)\n"
 
 
 def test_unusable_settings_exit_2(monkeypatch, capsys):
