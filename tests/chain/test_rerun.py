@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from transfergate import steps
 from transfergate.settings import Settings
 
 
@@ -52,6 +53,7 @@ def test_new_sessions_extend_the_record_and_never_rewrite_it(
     recipe = first["results"][0]["recipe"]
     ledger = settings.artefact_root / "ledger" / recipe
     before = _tree(ledger)
+    steps.promote(settings, "TGT", first["results"][0]["candidate"], "test", "to be scored")
     settings = tiny_settings("grow", bars)
     second = run_chain(settings)
     after = _tree(ledger)
@@ -59,3 +61,17 @@ def test_new_sessions_extend_the_record_and_never_rewrite_it(
     assert second["results"][0]["new_folds"] >= 1
     assert before.items() <= after.items()
     assert len(after) > len(before)
+    _champion_is_scored_again_alike(settings, ledger, second["results"][0])
+
+
+def _champion_is_scored_again_alike(
+    settings: Settings, ledger: Path, result: dict[str, Any]
+) -> None:
+    """A champion that came after the fine-tuning is scored when that is found done."""
+    rows = sorted(ledger.rglob("champion@*.parquet"))
+    assert len(rows) >= 2, "its own kept folds, and those after it"
+    before = _tree(ledger)
+    rows[0].unlink()
+    again = steps.finetune_ticker(settings, result["foundation_version"], "TGT")
+    assert again["already"] is True
+    assert _tree(ledger) == before

@@ -104,8 +104,13 @@ def ledger_rows(start, n_seeds, returns, version=None):
     )
 
 
-def trained(store, ticker, candidate="c1", **changes):
-    bundle = {"recipe": RECIPE, "snapshot_id": "s1", "run": {"learning_curve": [0.1, 0.2]}}
+def trained(store, ticker, candidate="c1", last_session="2011-12-30", **changes):
+    bundle = {
+        "recipe": RECIPE,
+        "snapshot_id": "s1",
+        "last_session": last_session,
+        "run": {"learning_curve": [0.1, 0.2]},
+    }
     store.write_once(f"candidates/{ticker}/{candidate}/bundle.json", json_bytes(bundle))
     return {
         "ticker": ticker,
@@ -222,6 +227,35 @@ def test_a_candidate_faces_the_champion_of_its_time(settings, store):
     assert judged["verdicts"] == {"GOOD": "REJECT_GUARDRAIL"}
     promotion.promote(settings, "GOOD", "new", "bob", "overruled")
     assert judging.judge(settings, "f1", [result])["evaluation_id"] == judged["evaluation_id"]
+
+
+def test_a_champion_without_a_record_is_not_replaced_silently(settings, store):
+    write_record(store, "GOOD", 3.0)
+    trained(store, "GOOD", "old")
+    promotion.promote(settings, "GOOD", "old", "bob", "by hand")
+    judged = judging.judge(settings, "f1", [trained(store, "GOOD", "new")])
+    assert judged["verdicts"] == {"GOOD": "PROMOTE"}
+    outcome = promotion.promote_evaluated(settings, judged["evaluation_id"], "ann")
+    assert outcome["promoted"] == []
+    assert "no record" in outcome["kept"]["GOOD"]
+
+
+@pytest.mark.parametrize(
+    ("last_session", "promoted"), [("2011-12-29", []), ("2011-12-30", ["GOOD"])]
+)
+def test_a_candidate_of_older_data_does_not_replace_the_champion(
+    settings, store, last_session, promoted
+):
+    write_record(store, "GOOD", 3.0, champion=("old", -1.0))
+    trained(store, "GOOD", "old")
+    promotion.promote(settings, "GOOD", "old", "bob", "by hand")
+    result = trained(store, "GOOD", "new", last_session)
+    judged = judging.judge(settings, "f1", [result])
+    assert judged["verdicts"] == {"GOOD": "PROMOTE"}
+    outcome = promotion.promote_evaluated(settings, judged["evaluation_id"], "ann")
+    assert outcome["promoted"] == promoted
+    if not promoted:
+        assert "newer" in outcome["kept"]["GOOD"]
 
 
 @pytest.mark.parametrize(

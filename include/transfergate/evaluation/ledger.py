@@ -70,7 +70,7 @@ class Ledger:
         version = table["model_version"][0].as_py()
         name = arm if version is None else f"{arm}@{_checked(version, 'model version')}"
         folder = f"ledger/{_checked(recipe, 'recipe')}/{_checked(ticker, 'ticker')}"
-        key = f"{folder}/fold-{fold:06d}/{name}.parquet"
+        key = _key(recipe, ticker, fold, name)
         if self.store.exists(key):
             return self._confirm(key, table)
         self._refuse_sessions_of_other_folds(folder, fold, name, table)
@@ -78,6 +78,13 @@ class Ledger:
             return self.store.write_once(key, _parquet_bytes(table))
         except StorageConflict:  # written meanwhile: identical rows are no conflict
             return self._confirm(key, table)
+
+    def holds(
+        self, recipe: str, ticker: str, fold: int, arm: str, version: str | None = None
+    ) -> bool:
+        """Whether the rows of one arm, or of one model version of it, were written."""
+        name = arm if version is None else f"{arm}@{version}"
+        return self.store.exists(_key(recipe, ticker, fold, name))
 
     def read(self, recipe: str, ticker: str) -> pa.Table:
         """All rows of a ticker under a recipe, sorted; empty if there are none.
@@ -163,6 +170,10 @@ def _normalise(recipe: str, ticker: str, fold: int, arm: str, rows: pa.Table) ->
     if table.group_by(["seed", "session_date"]).aggregate([]).num_rows != n:
         raise StorageConflict(f"{ticker} {arm}, fold {fold}: a (seed, session_date) stands twice")
     return table.combine_chunks()
+
+
+def _key(recipe: str, ticker: str, fold: int, name: str) -> str:
+    return f"ledger/{recipe}/{ticker}/fold-{fold:06d}/{name}.parquet"
 
 
 def _checked(part: str, what: str) -> str:

@@ -23,6 +23,7 @@ from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
+from transfergate.steps.champion import score_champion
 from transfergate.steps.pretraining import (
     default_targets,
     foundation_weights,
@@ -34,13 +35,12 @@ from transfergate.steps.pretraining import (
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
 from transfergate.transfer import audits
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
-from transfergate.transfer.bundles import read_bundle, read_weights, sha256, weights_bytes
+from transfergate.transfer.bundles import sha256, weights_bytes
 from transfergate.transfer.pretraining import first_ready
 from transfergate.transfer.recipe import document_hash, recipe_document
 from transfergate.transfer.scoring import (
     arm_paths,
     ledger_rows,
-    model_paths,
     reference_paths,
     test_window,
 )
@@ -99,8 +99,10 @@ def finetune_ticker(settings: Settings, foundation_version: str, ticker: str) ->
     }
     run_key = f"finetunes/{recipe}/{ticker}/run-{foundation_version}.json"
     if store.exists(run_key):
-        log.info("%s: fine-tuned from foundation %s before, nothing to do", ticker, manifest)
-        return {**store.read_json(run_key), "already": True, "new_folds": 0}
+        log.info("%s: fine-tuned from foundation %s before", ticker, foundation_version)
+        stored: dict[str, Any] = store.read_json(run_key)
+        _TickerRun(settings, store, manifest, recipe, ticker).score_champion(stored["candidate"])
+        return {**stored, "already": True, "new_folds": 0}
     try:
         done = _TickerRun(settings, store, manifest, recipe, ticker).run()
     except NotEnoughData as error:
@@ -164,7 +166,7 @@ class _TickerRun:
             arms = {run.arm: run for run in runs if run.fold.number == fold.number}
             self._record_fold(panel, fold, arms, select_models(foundations, [number]))
         candidate = self._publish_candidate(panel, runs[-1], folds)
-        self._score_champion(panel, folds)
+        self.score_champion(candidate, panel)
         records = [self.store.read_json(self._fold_key(fold)) for fold in folds]
         return {
             "candidate": candidate,
@@ -175,6 +177,29 @@ class _TickerRun:
                 audits.leakage(records, self.ticker, self.manifest["sources"]),
             ],
         }
+
+    def score_champion(self, candidate: str, panel: Panel | None = None) -> None:
+        """Score the champion that the candidate faces; its defects are not the candidate's."""
+        champion = Registry(self.store, self.settings.tracking_uri).incumbent(
+            self.ticker, candidate
+        )
+        if champion is None:
+            return
+        try:
+            if panel is None:
+                use_threads(self.settings.torch_threads)
+                panel = load_panel(self.snapshot, [self.ticker])
+                panel = panel.to(choose_device(self.settings.device))
+            score_champion(
+                self.snapshot,
+                panel,
+                self._folds(panel),
+                recipe=self.recipe,
+                version=champion.version,
+                cost_bps=self.market.cost_bps,
+            )
+        except TransferGateError as error:
+            log.warning("%s: champion not scored: %s", self.ticker, error)
 
     def _folds(self, panel: Panel) -> list[Fold]:
         params = self.walk_forward
@@ -260,6 +285,7 @@ class _TickerRun:
             "features": self.snapshot.manifest["features"],
             "feature_sql_hash": self.snapshot.manifest["sql_hash"],
             "z_window": self.snapshot.manifest["z_window"],
+            "z_clip": self.snapshot.manifest["z_clip"],
             "market": self.market.model_dump(mode="json"),
             "network": self.network.model_dump(mode="json"),
             "burn_in_sessions": self.burn_in,
@@ -276,64 +302,6 @@ class _TickerRun:
         bundle["version"] = version
         publish(self.store, f"candidates/{self.ticker}/{version}", bundle, "bundle.json", content)
         return version
-
-    def _score_champion(self, panel: Panel, folds: Sequence[Fold]) -> None:
-        """Score the current champion on each fold that its weights have not seen.
-
-        Its recipe's own weights of that fold where they were kept, else the promoted weights on
-        folds after its last session.
-        """
-        champion = Registry(self.store, self.settings.tracking_uri).champion(self.ticker)
-        if champion is None:
-            return
-        bundle = read_bundle(self.store, self.ticker, champion.version)
-        if bundle["features"] != self.snapshot.manifest["features"]:
-            log.warning("%s: champion reads other features, not scored", self.ticker)
-            return
-        network = NetworkParams.model_validate(bundle["network"])
-        for fold in folds:
-            key = f"finetunes/{bundle['recipe']}/{self.ticker}/{fold.name}"
-            record = (
-                self.store.read_json(f"{key}/fold.json")
-                if self.store.exists(f"{key}/fold.json")
-                else None
-            )
-            if record is not None:
-                flat = record["arms"][FINETUNED]["choice"] is None
-                weights = read_weights(
-                    self.store, f"{key}/weights.safetensors", record["weights_sha256"]
-                )
-            elif fold.test and bundle["last_session"] < str(panel.sessions[fold.test.first]):
-                flat = bundle["flat"]
-                weights = read_weights(
-                    self.store,
-                    f"candidates/{self.ticker}/{champion.version}/weights.safetensors",
-                    bundle["weights_sha256"],
-                )
-            else:
-                continue
-            self._append_champion(panel, fold, weights, flat, champion.version, network)
-
-    def _append_champion(
-        self,
-        panel: Panel,
-        fold: Fold,
-        weights: Weights,
-        flat: bool,
-        version: str,
-        network: NetworkParams,
-    ) -> None:
-        if fold.test is None:
-            return
-        on_device = {name: tensor.to(panel.features.device) for name, tensor in weights.items()}
-        paths = model_paths(panel, on_device, fold.test, self.market, network, self.burn_in)
-        mean = type(paths[0])(
-            *(
-                sum(getattr(path, name) for path in paths) / len(paths) * (0.0 if flat else 1.0)
-                for name in ("net_return", "position", "turnover", "cost")
-            )
-        )
-        self._append(fold, "champion", ledger_rows(panel, fold, [mean], version))
 
 
 def _dates(panel: Panel, window: Window) -> list[str]:

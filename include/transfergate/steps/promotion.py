@@ -113,6 +113,19 @@ def _reason_to_keep(
             return "promoted by this evaluation before, and replaced or rolled back since"
     if current != report["incumbent"]:
         return f"the champion changed to {current or 'none'} since it was judged; judge again"
+    if current is None:
+        return None
+    learnt = [
+        str(registry.bundle(ticker, version).get("last_session", ""))
+        for version in (report["candidate"], current)
+    ]
+    if learnt[0] < learnt[1]:
+        return f"learnt up to {learnt[0]}, the champion {current} up to {learnt[1]}: it is newer"
+    if report["guards"]["champion"] is None:
+        return (
+            f"the champion {current} has no record on these sessions to compare with; "
+            f"promote by hand if it is to be replaced"
+        )
     return None
 
 
