@@ -271,6 +271,12 @@ def test_markets_for_replication_only_are_not_judged(tmp_path, results, market, 
     assert judging.judge(settings, "f1", results)["verdicts"]["GOOD"] == verdict
 
 
+def test_the_market_is_that_of_the_foundation(settings, store, results):
+    document = {"market": MarketParams(cost_bps=0.0).model_dump(mode="json")}
+    store.write_once("foundations/f1/foundation.json", json_bytes({"document": document}))
+    assert judging.judge(settings, "f1", results)["verdicts"]["GOOD"] == "INVALID"
+
+
 def test_a_failed_audit_is_invalid(settings, store, results):
     leaked = {"name": "leakage", "passed": False, "figures": {"problems": ["fold-3: 2011-01-03"]}}
     results[1]["audits"].append(leaked)

@@ -57,7 +57,8 @@ def judge(
         for result in ordered
         if result["status"] == "trained"
     }
-    evaluation = _evaluate(settings, ordered, tables)
+    market = _market(store, foundation_version, settings)
+    evaluation = _evaluate(settings, market, ordered, tables)
     for result in ordered:
         evaluation["tickers"][result["ticker"]] |= {
             "candidate": result["candidate"],
@@ -139,14 +140,17 @@ def _record(store: ArtefactStore, result: dict[str, Any], champion: str | None) 
 
 
 def _evaluate(
-    settings: Settings, results: Sequence[dict[str, Any]], tables: dict[str, pa.Table]
+    settings: Settings,
+    trade: MarketParams,
+    results: Sequence[dict[str, Any]],
+    tables: dict[str, pa.Table],
 ) -> dict[str, Any]:
     """The gate's object over all tickers, those without a record included."""
     params = settings.gate
     judged: dict[str, Any] = {"pool": {"n_tickers": 0, "tickers": []}, "tickers": {}}
     usable = [table for table in tables.values() if table.num_rows]
     if usable:
-        market = _market_audit(settings.market)
+        market = _market_audit(trade)
         trained = [result for result in results if result["status"] == "trained"]
         judged = judge_returns(
             pa.concat_tables(usable),
@@ -183,6 +187,14 @@ def _without_record(result: dict[str, Any], settings: Settings) -> dict[str, Any
 
 def _audit(figures: dict[str, Any]) -> Audit:
     return Audit(figures["name"], bool(figures["passed"]), figures["figures"])
+
+
+def _market(store: ArtefactStore, foundation_version: str, settings: Settings) -> MarketParams:
+    """The market that the arms traded in, whatever settings say by now."""
+    key = f"foundations/{foundation_version}/foundation.json"
+    if not store.exists(key):
+        return settings.market
+    return MarketParams.model_validate(store.read_json(key)["document"]["market"])
 
 
 def _market_audit(market: MarketParams) -> Audit:
