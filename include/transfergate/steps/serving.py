@@ -75,6 +75,7 @@ def _find_snapshot(
         if snapshot.manifest["source"] == bundle["source"]
         and snapshot.manifest["sql_hash"] == bundle["feature_sql_hash"]
         and snapshot.manifest["z_window"] == bundle["z_window"]
+        and snapshot.manifest["z_clip"] == bundle.get("z_clip")
         and ticker in snapshot.manifest["files"]
     ]
     if not fitting:
@@ -82,7 +83,7 @@ def _find_snapshot(
             f"{ticker}: no snapshot has the features that version {bundle['version']} reads "
             f"(feature SQL {bundle['feature_sql_hash']}); run `transfergate features`"
         )
-    newest = max(fitting, key=lambda snapshot: (snapshot.manifest["sessions"][-1], snapshot.id))
+    newest = max(fitting, key=lambda one: (one.manifest["sessions"][-1], _published(one), one.id))
     sessions = newest.manifest["sessions"]
     wanted = date.fromisoformat(as_of).isoformat() if as_of else sessions[-1]
     if wanted not in sessions:
@@ -97,6 +98,12 @@ def _find_snapshot(
             f"ask for {bundle['last_session']} or later"
         )
     return newest, sessions.index(wanted)
+
+
+def _published(snapshot: Snapshot) -> int:
+    """When its manifest was written, in nanoseconds."""
+    manifest = snapshot.store.path(f"snapshots/{snapshot.id}/manifest.json")
+    return manifest.stat().st_mtime_ns
 
 
 def _replay(
