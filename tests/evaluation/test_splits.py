@@ -47,8 +47,20 @@ def test_a_short_history_has_no_fold_and_says_how_much_is_missing() -> None:
     folds = walk_forward_folds(3270, 2500, PARAMS)
     assert len(folds) == PARAMS.n_folds
     assert usable_folds(folds, 3270 - 76, PARAMS) == []
-    assert sessions_missing(76, PARAMS) == 504 + 126 + 10 + 63 - 76
-    assert sessions_missing(5000, PARAMS) == 0
+
+
+@given(n_sessions=st.integers(1, 1500), ordinal=st.integers(0, 9000), share=st.floats(0.0, 1.0))
+def test_the_first_fold_fits_when_the_missing_sessions_have_come(
+    n_sessions: int, ordinal: int, share: float
+) -> None:
+    ready = int(share * n_sessions)
+
+    def fits(n: int) -> bool:
+        return bool(usable_folds(walk_forward_folds(n, ordinal, PARAMS), ready, PARAMS))
+
+    missing = sessions_missing(n_sessions, ordinal, ready, PARAMS)
+    assert fits(n_sessions + missing)
+    assert missing == 0 or not fits(n_sessions + missing - 1)
 
 
 def test_the_refit_validates_on_the_last_sessions() -> None:

@@ -99,12 +99,22 @@ def usable_folds(folds: list[Fold], first_ready: int, params: WalkForwardParams)
     ]
 
 
-def sessions_missing(n_ready: int, params: WalkForwardParams) -> int:
-    """Return how many more sessions a ticker needs before its first fold fits (at least 0)."""
-    needed = (
-        params.min_train_sessions
-        + params.validation_sessions
-        + 2 * params.embargo_sessions
-        + params.test_sessions
+def sessions_missing(
+    n_sessions: int, first_session_ordinal: int, first_ready: int, params: WalkForwardParams
+) -> int:
+    """Return how many more sessions a ticker needs until its first fold is complete (at least 0).
+
+    Args:
+        n_sessions: Length of the panel's session axis.
+        first_session_ordinal: Ordinal of session 0 in the exchange calendar.
+        first_ready: First session at which all features of the ticker are known; ``n_sessions``
+            if none is.
+        params: Lengths in sessions.
+    """
+    before_test = (
+        params.min_train_sessions + params.validation_sessions + 2 * params.embargo_sessions
     )
-    return max(needed - n_ready, 0)
+    earliest = first_session_ordinal + first_ready + before_test
+    block = -(-earliest // params.test_sessions)
+    end = (block + 1) * params.test_sessions - first_session_ordinal
+    return max(end - n_sessions, 0)

@@ -14,9 +14,6 @@ from transfergate.evaluation.splits import (
     Fold,
     Window,
     refit_fold,
-    sessions_missing,
-    usable_folds,
-    walk_forward_folds,
 )
 from transfergate.learning import Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
@@ -24,6 +21,7 @@ from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
 from transfergate.steps.champion import score_champion
+from transfergate.steps.folds import target_folds
 from transfergate.steps.pretraining import (
     default_targets,
     foundation_weights,
@@ -34,7 +32,7 @@ from transfergate.steps.pretraining import (
 )
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
 from transfergate.transfer import audits
-from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
+from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, arm_record, train_arms
 from transfergate.transfer.bundles import sha256, weights_bytes
 from transfergate.transfer.pretraining import first_ready
 from transfergate.transfer.recipe import document_hash, recipe_document
@@ -202,28 +200,16 @@ class _TickerRun:
             log.warning("%s: champion not scored: %s", self.ticker, error)
 
     def _folds(self, panel: Panel) -> list[Fold]:
-        params = self.walk_forward
-        ordinal = self.snapshot.manifest["first_session_ordinal"]
-        known = {checkpoint["fold"] for checkpoint in self.manifest["checkpoints"]}
-        folds = [
-            fold
-            for fold in usable_folds(
-                walk_forward_folds(len(panel.sessions), ordinal, params),
-                first_ready(panel, [0]),
-                params,
-            )
-            if fold.number in known
-        ]
-        if not folds:
-            n_ready = int(panel.ready[0].sum())
-            missing = sessions_missing(n_ready, params)
-            raise NotEnoughData(
-                f"{self.ticker}: {n_ready} sessions with all features known, no walk-forward fold "
-                f"fits; expected {n_ready + missing} for the first one ({missing} more), and "
-                f"{self.settings.gate.min_oos_sessions} out-of-sample sessions for a verdict",
-                missing_sessions=missing,
-            )
-        return folds
+        checkpoints = self.manifest["checkpoints"]
+        prefix = f"finetunes/{self.recipe}/{self.ticker}"
+        names = {key.split("/")[3] for key in self.store.keys(prefix) if key.endswith("/fold.json")}
+        return target_folds(
+            panel,
+            self.snapshot.manifest["first_session_ordinal"],
+            self.walk_forward,
+            pretrained={checkpoint["fold"] for checkpoint in checkpoints},
+            recorded={int(name.removeprefix("fold-")) for name in names},
+        )
 
     def _fold_key(self, fold: Fold) -> str:
         return f"finetunes/{self.recipe}/{self.ticker}/{fold.name}/fold.json"
@@ -266,7 +252,7 @@ class _TickerRun:
             "foundation_seed": checkpoint["seed"],
             "foundation_last_session": checkpoint["last_session"],
             "weights_sha256": sha256(content),
-            "arms": {name: _arm_record(run) for name, run in arms.items()},
+            "arms": {name: arm_record(run) for name, run in arms.items()},
         }
         publish(self.store, self._fold_key(fold).rsplit("/", 1)[0], record, "fold.json", content)
 
@@ -296,7 +282,7 @@ class _TickerRun:
             "weights_sha256": sha256(content),
             "folds": [fold.name for fold in folds],
             "code_version": self.settings.code_version,
-            "run": _arm_record(run),
+            "run": arm_record(run),
         }
         version = content_hash(json_bytes({**bundle, "code_version": ""}))
         bundle["version"] = version
@@ -306,18 +292,3 @@ class _TickerRun:
 
 def _dates(panel: Panel, window: Window) -> list[str]:
     return [str(panel.sessions[window.first]), str(panel.sessions[window.stop - 1])]
-
-
-def _arm_record(run: ArmRun) -> dict[str, Any]:
-    return {
-        "choice": run.choice,
-        "validation_sharpe": list(run.validation_sharpe),
-        "seeds": list(run.seeds),
-        "n_seeds": len(run.seeds),
-        "n_choices": len(run.validation_sharpe),
-        "sessions": run.sessions,
-        "env_steps": run.env_steps,
-        "updates": run.updates,
-        "trained_models": run.trained_models,
-        "learning_curve": list(run.learning_curve),
-    }

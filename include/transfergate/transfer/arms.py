@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -262,3 +263,19 @@ def _choose(
         trained_models=len(members),
         learning_curve=tuple(float(value) for value in curve),
     )
+
+
+def arm_record(run: ArmRun) -> dict[str, Any]:
+    """What is kept of a run besides its weights: its choice, seeds, budget and curve."""
+    return {
+        "choice": run.choice,
+        "validation_sharpe": list(run.validation_sharpe),
+        "seeds": list(run.seeds),
+        "n_seeds": len(run.seeds),
+        "n_choices": len(run.validation_sharpe),
+        "sessions": run.sessions,
+        "env_steps": run.env_steps,
+        "updates": run.updates,
+        "trained_models": run.trained_models,
+        "learning_curve": list(run.learning_curve),
+    }
