@@ -77,10 +77,10 @@ class SyntheticParams(Params):
     """Planted markets (see ``transfergate.sources.synthetic``)."""
 
     seed: int = Field(7, ge=0)
-    kind: Literal["ar", "regime", "trend"] = "ar"
-    n_sources: int = Field(6, ge=1, le=500)
+    kind: Literal["ar", "regime", "trend", "volume"] = "volume"
+    n_sources: int = Field(8, ge=1, le=500)
     n_sessions: int = Field(1700, ge=100, le=20_000)
-    strength: float = Field(0.30, ge=0.0, lt=1.0, description="AR coefficient or its analogue")
+    strength: float = Field(0.70, ge=0.0, lt=1.0, description="AR coefficient or its analogue")
     daily_volatility: float = Field(0.015, gt=0.0, le=0.2)
 
 
@@ -207,8 +207,8 @@ class OptimiserParams(Params):
 class PretrainParams(Params):
     """Pre-training of the foundation family."""
 
-    optimiser: OptimiserParams = OptimiserParams(n_updates=150, n_paths=8)
-    regularisation: Regularisation = Regularisation(input_noise=1.0, l1_first_layer=1e-2)
+    optimiser: OptimiserParams = OptimiserParams(n_updates=300, n_paths=16)
+    regularisation: Regularisation = Regularisation(input_noise=0.3)
 
 
 class FinetuneParams(Params):
@@ -221,9 +221,9 @@ class FinetuneParams(Params):
     optimiser: OptimiserParams = OptimiserParams(n_validations=2)
     grid: tuple[Regularisation, ...] = Field(
         (
+            Regularisation(input_noise=0.3),
             Regularisation(input_noise=1.0),
             Regularisation(input_noise=1.0, l1_first_layer=1e-2),
-            Regularisation(input_noise=0.5, l1_first_layer=3e-2),
         ),
         min_length=1,
         max_length=3,

@@ -27,7 +27,7 @@ def fetched(**params):
 
 
 def test_planted_autocorrelation_can_be_earned_by_trading_at_the_next_open():
-    bars = fetched(strength=0.30, daily_volatility=0.015, n_sessions=5000)
+    bars = fetched(kind="ar", strength=0.30, daily_volatility=0.015, n_sessions=5000)
     for ticker in ("SRC01", "SRC02", "SHARED"):
         assert 3.0 < net_sharpe(bars, ticker, np.sign) < 4.5
     assert -4.5 < net_sharpe(bars, "OPPOSED", np.sign) < -3.0
@@ -35,7 +35,7 @@ def test_planted_autocorrelation_can_be_earned_by_trading_at_the_next_open():
 
 
 def test_trend_is_earned_by_following_ten_sessions():
-    bars = fetched(kind="trend", n_sessions=3000)
+    bars = fetched(kind="trend", strength=0.30, n_sessions=3000)
 
     def follow(returns):
         return np.sign(np.convolve(returns, np.ones(10))[: len(returns)])
@@ -45,7 +45,7 @@ def test_trend_is_earned_by_following_ten_sessions():
 
 
 def test_regime_turns_the_sign_of_the_autocorrelation():
-    bars = fetched(kind="regime", n_sessions=5000)
+    bars = fetched(kind="regime", strength=0.30, n_sessions=5000)
     shared = bars[bars["ticker"] == "SHARED"]
     returns = np.diff(np.log(shared["close"].to_numpy()))
     turbulent = np.convolve(np.abs(returns), np.ones(20) / 20)[: len(returns)] > 0.016
@@ -53,7 +53,23 @@ def test_regime_turns_the_sign_of_the_autocorrelation():
     assert product[~turbulent[:-1]].mean() > 0 > product[turbulent[:-1]].mean()
 
 
-@pytest.mark.parametrize("kind", ["ar", "regime", "trend"])
+def test_moves_on_high_volume_continue_and_no_fixed_sign_earns_as_much():
+    bars = fetched(kind="volume", strength=0.70, n_sessions=5000)
+
+    def with_volume(ticker):
+        volume = bars.loc[bars["ticker"] == ticker, "volume"].to_numpy()[1:]
+        surge = np.log(volume) - np.log(volume).mean()
+        return lambda returns: np.sign(returns) * np.sign(surge + 0.1)
+
+    for ticker in ("SRC01", "SHARED"):
+        informed = net_sharpe(bars, ticker, with_volume(ticker))
+        assert informed > 4.0
+        assert informed > net_sharpe(bars, ticker, np.sign) + 2.0
+    assert net_sharpe(bars, "OPPOSED", with_volume("OPPOSED")) < -4.0
+    assert abs(net_sharpe(bars, "^SYN", with_volume("^SYN"))) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["ar", "regime", "trend", "volume"])
 def test_bars_are_sane_and_sessions_are_real(kind):
     bars = fetched(kind=kind, n_sessions=300, n_sources=2)
     assert (bars["low"] <= bars[["open", "close"]].min(axis=1)).all()

@@ -13,6 +13,10 @@ of session t-1 and is earned by whoever trades at the open of t and holds to the
 - ``regime``: the same with a sign that follows a hidden two-state chain (staying probability
   0.99): +1 in calm times, -1 in turbulent ones, where noise is 1.6 times as large (0.8 in calm
   times); Hamilton 1989.
+- ``volume``: ``s_t = clip(r_{t-1} / v) · (0.35 + tanh(2 u_{t-1}))``, where ``u`` is the standard
+  normal surprise in log volume: moves on high volume continue, moves on low volume revert
+  (Llorente, Michaely, Saar & Wang 2002, doi:10.1093/rfs/15.4.1005). A linear policy earns part of
+  it, and one ticker's history teaches the rest badly: where transfer matters, so the default.
 - ``trend``: ``s_t = tanh(sum of the last 10 returns / (v √10))``: time-series momentum
   (Moskowitz, Ooi & Pedersen 2012), bounded.
 
@@ -46,6 +50,8 @@ _BURN_IN = 100
 _OVERNIGHT, _INTRADAY = 0.2, 0.98
 _COMMON = 0.3
 _STAY = 0.99
+_SURGE = 0.6
+_BASE = 0.35
 
 Array = npt.NDArray[np.float64]
 
@@ -84,8 +90,11 @@ class SyntheticSource:
         own = stream.standard_normal(n)
         noise = market if ticker == INDEX else _COMMON**0.5 * market + (1 - _COMMON) ** 0.5 * own
         sign = {INDEX: 0.0, "OPPOSED": -1.0}.get(ticker, 1.0)
-        intraday = planted_intraday(self.params, sign, overnight, noise, stream)
+        surge = _stream(self.params.seed, f"{ticker} volume").standard_normal(n)
+        intraday = planted_intraday(self.params, sign, overnight, noise, surge, stream)
         prices = _prices(overnight[_BURN_IN:], intraday[_BURN_IN:], v, stream)
+        if self.params.kind == "volume":
+            prices["volume"] = np.round(1e6 * np.exp(_SURGE * surge[_BURN_IN:])) + 1.0
         return prices.assign(ticker=ticker, session_date=days, currency="USD")
 
 
@@ -94,6 +103,7 @@ def planted_intraday(
     sign: float,
     overnight: Array,
     noise: Array,
+    surge: Array,
     stream: np.random.Generator,
 ) -> Array:
     """Open-to-close log returns, shape (sessions,), of one ticker.
@@ -103,6 +113,7 @@ def planted_intraday(
         sign: 1 for the sources' structure, -1 for its opposite, 0 for none.
         overnight: Close-to-open log returns, shape (sessions,).
         noise: Standard normal, shape (sessions,).
+        surge: Standard normal surprise in log volume, shape (sessions,).
         stream: Draws the hidden regime, where there is one.
     """
     v, c = params.daily_volatility, sign * params.strength
@@ -117,6 +128,8 @@ def planted_intraday(
             signal = np.tanh(total[max(t - 10, 0) : t].sum() / (v * 10**0.5))
         else:
             signal = np.clip(total[t - 1] / v if t else 0.0, -4.0, 4.0)
+            if params.kind == "volume":
+                signal *= _BASE + np.tanh(2.0 * surge[t - 1])
         coefficient = -c if turbulent[t] else c
         intraday[t] = v * (coefficient * signal + _INTRADAY * noise[t])
         total[t] = overnight[t] + intraday[t]
