@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -332,12 +333,22 @@ def load() -> Settings:
     """Read settings from the environment and the TOML file.
 
     Raises:
-        SettingsError: If a value is unknown or out of bounds; names each one.
+        SettingsError: If a value is unknown or out of bounds (names each one), or the TOML file is
+            missing or broken.
     """
     if mlflow := os.environ.get("MLFLOW_TRACKING_URI"):
         os.environ.setdefault("TRANSFERGATE_MLFLOW_TRACKING_URI", mlflow)
+    named = os.environ.get("TRANSFERGATE_CONFIG")
+    if named and not Path(named).is_file():
+        raise SettingsError(
+            f"TRANSFERGATE_CONFIG names {named!r}, which is no file; correct it or unset it"
+        )
     try:
         return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{named or 'transfergate.toml'}: not valid TOML: {error}; correct that line"
+        ) from error
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']} "

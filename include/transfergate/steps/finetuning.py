@@ -52,7 +52,8 @@ def plan_finetune(
     """Return the target tickers, sorted; a target may not be a source of the foundation.
 
     Raises:
-        SettingsError: If a target is a source, or there is no target.
+        SettingsError: If a target is a source, there is no target, or none has bars. One without
+            bars beside others is left to be reported for itself.
     """
     store = ArtefactStore(settings.artefact_root)
     manifest = read_foundation(store, foundation_version)
@@ -64,6 +65,11 @@ def plan_finetune(
             f"targets {wanted} of foundation {foundation_version}: {both} are among its sources, "
             f"expected at least one target that is not; name other targets or pre-train without "
             f"those tickers"
+        )
+    if not set(wanted) & set(snapshot.manifest["tickers"]):
+        raise SettingsError(
+            f"targets {wanted}: none has bars in snapshot {snapshot.id}, which has "
+            f"{snapshot.manifest['tickers'][:20]}; name other targets or ingest their bars"
         )
     return wanted
 
