@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transfergate.errors import RegistryError, SettingsError
@@ -14,7 +15,13 @@ from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel, build_panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
-from transfergate.storage import ArtefactStore, Snapshot, content_hash, open_snapshot
+from transfergate.storage import (
+    ArtefactStore,
+    Snapshot,
+    content_hash,
+    json_bytes,
+    open_snapshot,
+)
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrain_family
 from transfergate.transfer.recipe import document_hash, foundation_document
@@ -261,9 +268,8 @@ def publish(
     store: ArtefactStore, key: str, document: dict[str, Any], name: str, weights: bytes
 ) -> bool:
     """Publish weights and their description together, or find them published."""
-    from transfergate.storage import json_bytes
 
-    def write(folder: Any) -> None:
+    def write(folder: Path) -> None:
         (folder / "weights.safetensors").write_bytes(weights)
         (folder / name).write_bytes(json_bytes(document))
 

@@ -18,8 +18,6 @@ from transfergate.settings import MarketParams, NetworkParams
 from transfergate.transfer.arms import ArmRun, score_window
 from transfergate.transfer.recipe import derive_seed
 
-REFERENCES = ("zero_shot", "buy_hold", "random", "ridge")
-
 
 def ticker_market(panel: Panel, market: MarketParams) -> TickerMarket:
     """Numpy view of a one-ticker panel for the reference policies.
