@@ -1,0 +1,198 @@
+"""All settings: frozen, bounded, with defaults that run; ``load`` alone reads the environment.
+
+Order of precedence: environment (``TRANSFERGATE_FEATURES__Z_WINDOW=252``), then the TOML
+file named by ``TRANSFERGATE_CONFIG`` (default ``transfergate.toml`` in the working directory, if
+there is one), then the defaults below. Nothing here is a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from transfergate.errors import SettingsError
+from transfergate.settings.bars import (
+    SOURCE_NAMES,
+    FeatureParams,
+    FileFormatParams,
+    IngestParams,
+    QualityParams,
+    SourceName,
+    SyntheticParams,
+    UniverseParams,
+)
+from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
+from transfergate.settings.gate import GateParams
+from transfergate.settings.schedules import ScheduleParams
+from transfergate.settings.training import (
+    FinetuneParams,
+    MarketParams,
+    NetworkParams,
+    OptimiserParams,
+    PretrainParams,
+    Regularisation,
+    WalkForwardParams,
+)
+
+__all__ = [
+    "PROJECT_ROOT",
+    "SOURCE_NAMES",
+    "TICKER_PATTERN",
+    "FeatureParams",
+    "FileFormatParams",
+    "FinetuneParams",
+    "GateParams",
+    "IngestParams",
+    "MarketParams",
+    "NetworkParams",
+    "OptimiserParams",
+    "Params",
+    "PretrainParams",
+    "QualityParams",
+    "Regularisation",
+    "ScheduleParams",
+    "Settings",
+    "SourceName",
+    "SyntheticParams",
+    "Ticker",
+    "UniverseParams",
+    "WalkForwardParams",
+    "load",
+]
+
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one installation."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="TRANSFERGATE_", env_nested_delimiter="__"
+    )
+
+    home: Path = Field(Path("var"), description="warehouse, artefacts and logs live below it")
+    sql_dir: Path = PROJECT_ROOT / "sql"
+    seed: int = Field(20_260_101, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    torch_threads: int = Field(1, ge=1, le=256)
+    warehouse_wait_seconds: float = Field(60.0, ge=0.0)
+    mlflow_tracking_uri: str | None = None
+    fallback_serving: Literal["flat"] = "flat"
+    universes: dict[str, UniverseParams] = {
+        "sample": UniverseParams(
+            sources=("AAPL", "IBM", "MSFT"), targets=("GOOG", "FB"), index="^GSPC"
+        ),
+        "synthetic": UniverseParams(targets=("SHARED", "OPPOSED"), index="^SYN"),
+        "files": UniverseParams(),
+    }
+    ingest: IngestParams = IngestParams()
+    features: FeatureParams = FeatureParams()
+    walk_forward: WalkForwardParams = WalkForwardParams()
+    market: MarketParams = MarketParams()
+    network: NetworkParams = NetworkParams()
+    pretrain: PretrainParams = PretrainParams()
+    finetune: FinetuneParams = FinetuneParams()
+    gate: GateParams = GateParams()
+    schedules: ScheduleParams = ScheduleParams()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Give the environment precedence over the TOML file."""
+        toml = Path(os.environ.get("TRANSFERGATE_CONFIG", "transfergate.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file; only the warehouse plane opens it."""
+        return self.home.resolve() / "warehouse.duckdb"
+
+    @property
+    def artefact_root(self) -> Path:
+        """Snapshots, batches, ledger, models: everything that readers share."""
+        return self.home.resolve() / "artefacts"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store: a server when configured, else a SQLite file below ``home``."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @cached_property
+    def code_version(self) -> str:
+        """Git revision of the checkout (``+dirty`` if modified), or the package version."""
+        return _code_version()
+
+    def universe(self, source: str) -> UniverseParams:
+        """The universe of a source; empty where none is declared."""
+        return self.universes.get(source, UniverseParams())
+
+
+def load() -> Settings:
+    """Read settings from the environment and the TOML file.
+
+    Raises:
+        SettingsError: If a value is unknown or out of bounds (names each one), or the TOML file is
+            missing or broken.
+    """
+    if mlflow := os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ.setdefault("TRANSFERGATE_MLFLOW_TRACKING_URI", mlflow)
+    named = os.environ.get("TRANSFERGATE_CONFIG")
+    if named and not Path(named).is_file():
+        raise SettingsError(
+            f"TRANSFERGATE_CONFIG names {named!r}, which is no file; correct it or unset it"
+        )
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{named or 'transfergate.toml'}: not valid TOML: {error}; correct that line"
+        ) from error
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']} "
+            f"(found {item.get('input')!r})"
+            for item in error.errors()
+        ]
+        raise SettingsError(
+            "settings cannot be used:\n" + "\n".join(lines) + "\nnext: correct the TRANSFERGATE_* "
+            "environment variable or the line in transfergate.toml"
+        ) from error
+
+
+def _code_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(PROJECT_ROOT), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        revision = git("rev-parse", "--short=12", "HEAD")
+        if re.fullmatch(r"[0-9a-f]{12}", revision):
+            return revision + ("+dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    try:
+        return version("transfergate")
+    except PackageNotFoundError:
+        return "unknown"

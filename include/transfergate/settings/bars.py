@@ -1,0 +1,114 @@
+"""Settings of the warehouse plane: sources, quality, features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from transfergate.settings.base import Params, Ticker
+
+SourceName = Literal["sample", "files", "synthetic"]
+SOURCE_NAMES: tuple[str, ...] = ("sample", "files", "synthetic")
+
+
+class UniverseParams(Params):
+    """Who teaches, who is taught, and which series is the index.
+
+    ``sources`` and ``targets`` left empty are filled from the snapshot: every
+    ``target_every``-th ticker in alphabetical order is a target, the others are sources.
+    """
+
+    sources: tuple[Ticker, ...] = ()
+    targets: tuple[Ticker, ...] = ()
+    index: Ticker | None = None
+    target_every: int = Field(5, ge=2, le=1000)
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> UniverseParams:
+        both = sorted(set(self.sources) & set(self.targets))
+        if both:
+            raise ValueError(
+                f"{both} are both source and target; a target is never among the sources "
+                f"of its own foundation: remove them from one of the two lists"
+            )
+        return self
+
+
+class FileFormatParams(Params):
+    """How a folder of bar files is to be read: one mapping for all its files."""
+
+    pattern: str = "*"
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="contract column -> column in the file; names not given map to themselves",
+    )
+    date_format: str | None = Field(None, description="strptime format; None means ISO or typed")
+    ticker_from: Literal["column", "filename"] = "column"
+
+
+class SyntheticParams(Params):
+    """Planted markets (see ``transfergate.sources.synthetic``)."""
+
+    seed: int = Field(7, ge=0)
+    kind: Literal["ar", "regime", "trend", "volume"] = "volume"
+    n_sources: int = Field(8, ge=1, le=500)
+    n_sessions: int = Field(1700, ge=100, le=20_000)
+    strength: float = Field(0.70, ge=0.0, lt=1.0, description="AR coefficient or its analogue")
+    daily_volatility: float = Field(0.015, gt=0.0, le=0.2)
+
+
+class QualityParams(Params):
+    """Thresholds of the expectations on daily bars."""
+
+    max_bad_row_frac: float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="per ticker, rounded up to rows; above it the whole ticker is quarantined",
+    )
+    max_bad_ticker_frac: float = Field(
+        0.20, ge=0.0, le=1.0, description="of tickers, or of rows; above it the batch is refused"
+    )
+    max_abs_return: float = Field(0.40, gt=0.0, description="adjusted close to close; warning")
+    max_missing_session_frac: float = Field(0.02, ge=0.0, le=1.0)
+    max_staleness_sessions: int = Field(
+        5, ge=0, description="last session of a batch against the end that was asked for"
+    )
+    row_count_tolerance: float = Field(
+        0.5, ge=0.0, description="relative fall of rows against the previous batch; warning"
+    )
+
+
+class IngestParams(Params):
+    """What is fetched, from where, and how it is checked."""
+
+    source: SourceName = "sample"
+    calendar: str = "XNYS"
+    batch_tickers: int = Field(100, ge=1, le=10_000, description="tickers per fetch task")
+    files_root: Path | None = None
+    files_format: FileFormatParams = FileFormatParams()
+    synthetic: SyntheticParams = SyntheticParams()
+    quality: QualityParams = QualityParams()
+
+
+class FeatureParams(Params):
+    """Which feature relations are published; a name is a file in ``sql/marts/features``.
+
+    Adding a feature is adding ``sql/marts/features/<name>.sql`` and its name here.
+    """
+
+    names: tuple[str, ...] = (
+        "return_1",
+        "rsi_14",
+        "macd_12_26_9",
+        "atr_14",
+        "realised_volatility_20",
+        "momentum",
+        "moving_average_crossing",
+        "index_relation_60",
+        "volume_surprise_20",
+    )
+    z_window: int = Field(60, ge=20, le=1000, description="sessions, the current one included")
+    z_clip: float = Field(5.0, gt=0.0)

@@ -1,0 +1,23 @@
+"""When things run by themselves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from transfergate.settings.base import Params
+
+
+class ScheduleParams(Params):
+    """When the DAGs run by themselves (DESIGN section 8, Schedules)."""
+
+    ingest: Literal["daily", "manual"] = "daily"
+    ingest_cron: str = Field("0 18 * * 1-5", description="after the close, in exchange time")
+    timezone: str = Field("America/New_York", description="of the exchange")
+    ingest_lookback_days: int = Field(
+        7, ge=0, le=3660, description="a scheduled run fetches again so far back: late corrections"
+    )
+    retrain: Literal["monthly", "asset", "manual"] = Field(
+        "monthly", description="asset: every new feature snapshot pre-trains (the one-shot chain)"
+    )

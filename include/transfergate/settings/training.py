@@ -1,0 +1,101 @@
+"""Settings of the training plane: folds, market, network, budgets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from transfergate.settings.base import Params
+
+
+class WalkForwardParams(Params):
+    """Folds: expanding train | embargo | validation | embargo | test, in sessions."""
+
+    n_folds: int = Field(8, ge=1, le=200)
+    min_train_sessions: int = Field(504, ge=60)
+    embargo_sessions: int = Field(5, ge=0)
+    validation_sessions: int = Field(126, ge=20)
+    test_sessions: int = Field(63, ge=5)
+
+
+class MarketParams(Params):
+    """Positions, costs and timing of the one market that training and back-test share."""
+
+    positions: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    cost_bps: float = Field(5.0, ge=0.0, le=500.0, description="per unit of absolute turnover")
+    timing: Literal["next_open", "same_close"] = Field(
+        "next_open", description="same_close exists for replications only; the gate refuses it"
+    )
+
+    @model_validator(mode="after")
+    def _grid(self) -> MarketParams:
+        if 0.0 not in self.positions or list(self.positions) != sorted(set(self.positions)):
+            raise ValueError(
+                f"positions {self.positions} must be strictly increasing and contain 0.0 (flat)"
+            )
+        return self
+
+
+class NetworkParams(Params):
+    """The policy network: a causal encoder and a position head."""
+
+    encoder: Literal["gru", "lstm", "mlp"] = "gru"
+    encoder_units: int = Field(24, ge=1, le=1024)
+    head_units: int = Field(24, ge=1, le=1024)
+
+
+class Regularisation(Params):
+    """One choice of the grid that both arms search."""
+
+    input_noise: float = Field(0.0, ge=0.0, description="standard deviations added to z-scores")
+    l1_first_layer: float = Field(0.0, ge=0.0)
+    l2_pull: float = Field(
+        0.0, ge=0.0, description="pull to the starting weights: the foundation's or the initial"
+    )
+
+
+class OptimiserParams(Params):
+    """PPO with exact advantages over the position grid (see ``transfergate.learning``).
+
+    The defaults were chosen on planted markets only (``market/planted.py``), never on real bars.
+    """
+
+    n_updates: int = Field(100, ge=1)
+    epochs: int = Field(1, ge=1, le=50, description="passes over one batch of paths")
+    n_paths: int = Field(4, ge=1)
+    path_sessions: int = Field(126, ge=8)
+    burn_in_sessions: int = Field(32, ge=0, description="encoded before the loss starts")
+    tail_sessions: int = Field(16, ge=0, description="look-ahead for values, no loss on it")
+    learning_rate: float = Field(1e-2, gt=0.0, le=1.0)
+    clip: float = Field(0.2, gt=0.0, lt=1.0)
+    discount: float = Field(0.99, gt=0.0, le=1.0)
+    max_gradient_norm: float = Field(0.5, gt=0.0)
+    n_validations: int = Field(6, ge=1, description="checkpoints that early stopping chooses from")
+
+
+class PretrainParams(Params):
+    """Pre-training of the foundation family."""
+
+    optimiser: OptimiserParams = OptimiserParams(n_updates=300, n_paths=16)
+    regularisation: Regularisation = Regularisation(input_noise=0.3)
+
+
+class FinetuneParams(Params):
+    """Fine-tuning and its from-scratch control: one budget, one grid, paired seeds."""
+
+    strategy: Literal["head", "partial", "full"] = "full"
+    learning_rate_ratio: float = Field(
+        0.1, gt=0.0, le=1.0, description="fine-tuned learning rate / from-scratch learning rate"
+    )
+    optimiser: OptimiserParams = OptimiserParams(n_validations=2)
+    grid: tuple[Regularisation, ...] = Field(
+        (
+            Regularisation(input_noise=0.3),
+            Regularisation(input_noise=1.0),
+            Regularisation(input_noise=1.0, l1_first_layer=1e-2),
+        ),
+        min_length=1,
+        max_length=3,
+    )
+    n_seeds: int = Field(5, ge=1, le=50)
