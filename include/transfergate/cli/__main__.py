@@ -1,0 +1,5 @@
+"""``python -m transfergate.cli``."""
+
+from transfergate.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""What the commands share: the parser that raises, results, small readers of options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import date
+from typing import Any, NoReturn
+
+from transfergate.settings import SOURCE_NAMES
+
+Result = tuple[dict[str, Any], str]
+"""What a command prints with ``--json``, and what without."""
+Command = Callable[[argparse.Namespace], Result]
+Commands = Any
+"""What ``ArgumentParser.add_subparsers`` returns."""
+
+
+class UsageError(Exception):
+    """The command line itself cannot be used."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the process, so that ``--json`` holds there too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def add_command(commands: Commands, function: Command) -> argparse.ArgumentParser:
+    """Add a command named like its function, described by its docstring."""
+    about = (function.__doc__ or "").strip()
+    added: argparse.ArgumentParser = commands.add_parser(
+        function.__name__, help=about, description=about
+    )
+    added.set_defaults(run=function)
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    added.add_argument("-v", "--verbose", action="store_true", help="log to standard error")
+    return added
+
+
+def add_source(added: argparse.ArgumentParser) -> None:
+    """Add the option that names a source."""
+    added.add_argument("--source", choices=SOURCE_NAMES)
+
+
+def lines(result: dict[str, Any]) -> str:
+    """One aligned line for each entry of a result."""
+    width = max(map(len, result))
+    return "\n".join(
+        f"{name:<{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in result.items()
+    )
+
+
+def tickers(text: str) -> list[str]:
+    """Read ``A,B``."""
+    return [ticker.strip() for ticker in text.split(",") if ticker.strip()]
+
+
+def session(text: str) -> str:
+    """Read an ISO date."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no date, expected ISO such as 2018-02-07"
+        ) from error

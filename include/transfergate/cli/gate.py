@@ -1,0 +1,84 @@
+"""The command of the gate: judge a file of returns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from transfergate import settings as settings_module
+from transfergate.cli.common import Commands, Result, add_command
+from transfergate.errors import GateInputError
+from transfergate.settings import GateParams
+
+
+def add(commands: Commands) -> None:
+    """Add the gate's command."""
+    added = add_command(commands, gate)
+    added.add_argument("file", type=Path, metavar="FILE", help="*.parquet or *.csv of returns")
+    added.add_argument("--config", type=Path, help="TOML or JSON with settings of the gate")
+    added.add_argument("--html", type=Path, metavar="OUT", help="write a report to this file")
+    added.add_argument(
+        "--keep-going", action="store_true", help="judge the rest when a ticker is unusable"
+    )
+
+
+def gate(options: argparse.Namespace) -> Result:
+    """Judge a Parquet or CSV file of out-of-sample returns."""
+    from transfergate.evaluation.gate import judge
+    from transfergate.evaluation.returns_file import read_returns
+    from transfergate.reporting import (
+        arm_series,
+        evaluation_page,
+        performance_table,
+        render_verdicts,
+    )
+
+    params = _gate_params(options.config)
+    table = read_returns(options.file)
+    result = judge(table, params, keep_going=options.keep_going)
+    series = arm_series(table)
+    performance = {ticker: performance_table(series[ticker]) for ticker in result["tickers"]}
+    shown = {
+        **result,
+        "tickers": {
+            ticker: {**report, "performance": performance[ticker]}
+            for ticker, report in result["tickers"].items()
+        },
+    }
+    text = render_verdicts(shown)
+    if options.html is not None:
+        _write_page(options.html, evaluation_page(shown, series))
+        text += f"\nreport {options.html.resolve()}"
+    return result, text
+
+
+def _gate_params(config: Path | None) -> GateParams:
+    """The gate's settings, with those of a TOML or JSON file on top (also below ``gate``)."""
+    import tomllib
+
+    from pydantic import ValidationError
+
+    base = settings_module.load().gate
+    if config is None:
+        return base
+    try:
+        text = config.read_text(encoding="utf-8")
+        given = json.loads(text) if config.suffix == ".json" else tomllib.loads(text)
+        return GateParams.model_validate({**base.model_dump(), **given.get("gate", given)})
+    except (OSError, ValueError, AttributeError, ValidationError) as error:
+        raise GateInputError(
+            f"--config {config}: {error}; expected TOML or JSON with "
+            f"{', '.join(GateParams.model_fields)}"
+        ) from error
+
+
+def _write_page(path: Path, page: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise GateInputError(
+            f"--html {path}: cannot be written ({error.strerror}); name a file in a folder that "
+            f"you may write to"
+        ) from error
