@@ -25,7 +25,7 @@ from transfergate.orchestration.retries import DEFAULTS, WAREHOUSE
     params={
         "source": Param(
             None,
-            enum=[None, *settings.SOURCE_NAMES],
+            enum=[None, *sorted(settings.load().sources)],
             title="Source of bars",
             description="empty: the sources of the loads that started this run",
         )

@@ -46,7 +46,7 @@ def date_param(title: str) -> Param:
     render_template_as_native_obj=True,
     params={
         "source": Param(
-            SETTINGS.ingest.source, enum=list(settings.SOURCE_NAMES), title="Source of bars"
+            SETTINGS.ingest.source, enum=sorted(SETTINGS.sources), title="Source of bars"
         ),
         "tickers": Param(
             None,

@@ -31,8 +31,8 @@ def exchange_sessions(calendar: str, first: date, last: date) -> tuple[date, ...
         whole = exchange_calendars.get_calendar(calendar)
     except InvalidCalendarName as error:
         raise SettingsError(
-            f"ingest.calendar: there is no exchange calendar {calendar!r}; expected a code of "
-            f"exchange_calendars such as XNYS, XNAS, XLON, XBOM or 24/5: correct the setting"
+            f"sources.<name>.calendar: there is no exchange calendar {calendar!r}; expected a code "
+            f"of exchange_calendars such as XNYS, XNAS, XLON, XBOM or 24/5: correct the setting"
         ) from error
     start = _within(pd.Timestamp(first), whole)
     end = _within(pd.Timestamp(last), whole)

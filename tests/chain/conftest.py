@@ -21,6 +21,7 @@ from transfergate.settings import (
     PretrainParams,
     Regularisation,
     Settings,
+    SourceParams,
     UniverseParams,
     WalkForwardParams,
 )
@@ -75,10 +76,15 @@ def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
         )  # fmt: skip
         values: dict[str, Any] = {
             "home": home,
-            "ingest": IngestParams(
-                source="files", files_root=folder, files_format=FileFormatParams(pattern="*.csv")
-            ),
-            "universes": {"files": UniverseParams(targets=("TGT",))},
+            "ingest": IngestParams(source="files"),
+            "sources": {
+                "files": SourceParams(
+                    kind="files",
+                    root=str(folder),
+                    formats=(FileFormatParams(pattern="*.csv"),),
+                    universe=UniverseParams(targets=("TGT",)),
+                )
+            },
             "walk_forward": WalkForwardParams(
                 n_folds=3,
                 min_train_sessions=100,

@@ -176,7 +176,6 @@ def test_refusals_exit_2_and_failures_1(monkeypatch, capsys):
     [
         (["fly"], "fly"),
         (["gate"], "FILE"),
-        (["ingest", "--source", "moon"], "moon"),
         (["decide", "GOOG", "--as-of", "yesterday"], "yesterday"),
     ],
 )
@@ -225,3 +224,10 @@ def test_the_gate_on_a_file_needs_none_of_the_heavy_libraries(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tickers"]["TGT"]["verdict"] == "PROMOTE"
+
+
+def test_an_unknown_source_is_refused_and_the_known_ones_are_named(capsys):
+    assert cli.main(["features", "--source", "moon", "--json"]) == 2
+    message = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "'moon'" in message
+    assert "files, sample, synthetic" in message

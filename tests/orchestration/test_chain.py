@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "transfergate.orchestration.retrain", "--source", "synthetic"]
 TINY = {
-    "INGEST__SYNTHETIC": {"n_sources": 2, "n_sessions": 420},
+    "SOURCES__SYNTHETIC__SYNTHETIC": {"n_sources": 2, "n_sessions": 420},
     "FEATURES__NAMES": ["rsi_14", "realised_volatility_20"],
     "FEATURES__Z_WINDOW": 20,
     "WALK_FORWARD": {"n_folds": 2, "min_train_sessions": 120, "validation_sessions": 30,

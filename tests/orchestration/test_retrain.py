@@ -37,17 +37,17 @@ def test_a_chosen_universe_reaches_the_tasks_settings(monkeypatch):
     for name, value in chain_environment(given, options).items():
         monkeypatch.setenv(name, value)
     seen = settings_module.load()
-    assert seen.universe("sample").targets == ("IBM",)
-    assert seen.universe("sample").sources == ("AAPL", "MSFT")
-    assert seen.universe("sample").index == given.universe("sample").index
-    assert seen.universe("synthetic") == given.universe("synthetic")
+    assert seen.source("sample").universe.targets == ("IBM",)
+    assert seen.source("sample").universe.sources == ("AAPL", "MSFT")
+    assert seen.source("sample").universe.index == given.source("sample").universe.index
+    assert seen.source("synthetic").universe == given.source("synthetic").universe
     assert (seen.schedules.ingest, seen.schedules.retrain) == ("manual", "asset")
     assert seen.home == given.home.resolve()
 
 
 def test_without_a_choice_the_universe_is_left_to_the_settings():
     environment = chain_environment(Settings(), _parse([]))
-    assert "TRANSFERGATE_UNIVERSES" not in environment
+    assert not [name for name in environment if "UNIVERSE" in name]
 
 
 def test_the_form_gets_what_was_asked_and_nothing_else(tmp_path):

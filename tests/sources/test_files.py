@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from transfergate.errors import SettingsError, SourceError
-from transfergate.settings import FileFormatParams, IngestParams
+from transfergate.settings import FileFormatParams, SourceParams
 from transfergate.sources import FilesSource, open_source
 
 ROWS = pd.DataFrame(
@@ -76,7 +76,7 @@ def test_time_zones_keep_the_day_of_the_exchange(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "shape", "message"),
     [
-        ({"open": "Open"}, {}, r"a\.csv: missing open .*found: symbol, date, Open.*files_format"),
+        ({"open": "Open"}, {}, r"a\.csv: missing open .*found: symbol, date, Open.*formats"),
         ({"symbol": "Symbol"}, {}, r"missing ticker \(expected as 'ticker' or 'symbol'\)"),
         ({"volume": "ticker"}, {}, r"ticker \(one of ticker and symbol; both are there\)"),
         ({}, {"columns": {"close": "last"}}, r"missing close \(expected as 'last'\)"),
@@ -111,6 +111,6 @@ def test_a_broken_file_is_named(tmp_path: Path):
 
 def test_a_folder_must_be_named_and_be_there(tmp_path: Path):
     with pytest.raises(SettingsError, match="DATA=<folder>"):
-        open_source(IngestParams(source="files"))
+        open_source(SourceParams(kind="files"))
     with pytest.raises(SourceError, match="not a folder"):
         FilesSource(tmp_path / "none", FileFormatParams()).tickers()

@@ -7,13 +7,13 @@ from datetime import date
 import pytest
 
 from transfergate.errors import SourceError
-from transfergate.settings import IngestParams
+from transfergate.settings import SourceParams
 from transfergate.sources import open_source
 from transfergate.storage.bars import BAR_SCHEMA, parquet_bytes
 
 
 def test_sample_has_the_real_bars_of_both_packages():
-    source = open_source(IngestParams(source="sample"))
+    source = open_source(SourceParams(kind="sample"))
     bars = source.fetch(source.tickers(), None, None)
     assert bars.schema == BAR_SCHEMA
     counts = bars.to_pandas().groupby("ticker").size().to_dict()
@@ -24,7 +24,7 @@ def test_sample_has_the_real_bars_of_both_packages():
 
 
 def test_sample_keeps_prices_as_traded_beside_the_adjusted_close():
-    source = open_source(IngestParams())
+    source = open_source(SourceParams(kind="sample"))
     row = source.fetch(["AAPL"], date(2000, 3, 1), date(2000, 3, 1)).to_pylist()[0]
     assert (row["open"], row["close"], row["volume"]) == (118.56, 130.31, 9_616_100.0)
     assert row["adj_close"] == pytest.approx(4.186662803811)
@@ -32,7 +32,7 @@ def test_sample_keeps_prices_as_traded_beside_the_adjusted_close():
 
 
 def test_a_fetch_is_the_same_bytes_every_time_and_honours_its_range():
-    first, again = (open_source(IngestParams()) for _ in range(2))
+    first, again = (open_source(SourceParams(kind="sample")) for _ in range(2))
     asked = (["IBM", "^IXIC"], date(2005, 1, 3), date(2005, 1, 5))
     bars = first.fetch(*asked)
     assert bars.num_rows == 6
@@ -45,14 +45,14 @@ def reversed_tickers(asked):
 
 def test_unknown_tickers_are_named_with_what_there_is():
     with pytest.raises(SourceError, match=r"no bars for NOPE.*AAPL, FB, GOOG"):
-        open_source(IngestParams()).fetch(["AAPL", "NOPE"], None, None)
+        open_source(SourceParams(kind="sample")).fetch(["AAPL", "NOPE"], None, None)
 
 
 def test_reading_the_sample_imports_neither_package():
     code = (
-        "import sys; from transfergate.settings import IngestParams; "
+        "import sys; from transfergate.settings import SourceParams; "
         "from transfergate.sources import open_source; "
-        "s = open_source(IngestParams()); s.fetch(s.tickers(), None, None); "
+        "s = open_source(SourceParams(kind='sample')); s.fetch(s.tickers(), None, None); "
         "sys.exit(any(n.split('.')[0] in ('bokeh', 'bokeh_sampledata', 'arch') "
         "for n in sys.modules))"
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transfergate.settings import IngestParams, SyntheticParams
+from transfergate.settings import SourceParams, SyntheticParams
 from transfergate.sources import SyntheticSource, open_source
 
 
@@ -83,7 +83,7 @@ def test_bars_are_sane_and_sessions_are_real(kind):
 
 def test_a_subset_has_the_same_bars_and_another_seed_has_others():
     params = SyntheticParams(n_sessions=200)
-    source = open_source(IngestParams(source="synthetic", synthetic=params))
+    source = open_source(SourceParams(kind="synthetic", synthetic=params))
     whole = source.fetch(source.tickers(), None, None).to_pandas()
     part = source.fetch(["SHARED", "SRC03"], None, None).to_pandas()
     assert part.equals(whole[whole["ticker"].isin(["SHARED", "SRC03"])].reset_index(drop=True))

@@ -12,7 +12,7 @@ import pytest
 
 from transfergate import steps
 from transfergate.errors import BarsRejected, SourceError
-from transfergate.settings import IngestParams, Settings, SyntheticParams
+from transfergate.settings import IngestParams, Settings, SourceParams, SyntheticParams
 from transfergate.sources import SyntheticSource
 from transfergate.warehouse import open_warehouse
 
@@ -20,8 +20,12 @@ from transfergate.warehouse import open_warehouse
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     synthetic = SyntheticParams(n_sessions=120, n_sources=3)
-    ingest = IngestParams(source="synthetic", synthetic=synthetic, batch_tickers=2)
-    return Settings(home=tmp_path / "var", ingest=ingest, warehouse_wait_seconds=0.2)
+    return Settings(
+        home=tmp_path / "var",
+        ingest=IngestParams(source="synthetic", batch_tickers=2),
+        sources={"synthetic": SourceParams(kind="synthetic", synthetic=synthetic)},
+        warehouse_wait_seconds=0.2,
+    )
 
 
 def ingest(settings: Settings, **asked):
@@ -39,7 +43,7 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def write_bars(folder: Path, settings: Settings, change=lambda frame: frame) -> str:
-    synthetic = SyntheticSource(settings.ingest.synthetic)
+    synthetic = SyntheticSource(settings.source("synthetic").synthetic)
     frame = synthetic.fetch(synthetic.tickers(), None, None).to_pandas()
     folder.mkdir(exist_ok=True)
     change(frame).to_csv(folder / "bars.csv", index=False)
@@ -167,10 +171,11 @@ def re_found(rule: str, page: str) -> bool:
 
 def test_other_rules_judge_the_same_bars_anew(settings):
     first = ingest(settings)
-    stricter = settings.ingest.quality.model_copy(update={"max_abs_return": 0.01})
-    changed = settings.model_copy(
-        update={"ingest": settings.ingest.model_copy(update={"quality": stricter})}
+    source = settings.source("synthetic")
+    stricter = source.model_copy(
+        update={"quality": source.quality.model_copy(update={"max_abs_return": 0.01})}
     )
+    changed = settings.model_copy(update={"sources": {"synthetic": stricter}})
     second = ingest(changed)
     assert second["batch_id"] != first["batch_id"]
     assert (second["new_revisions"], second["unchanged"]) == (0, 720)

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, NoReturn
 
-from transfergate.settings import SOURCE_NAMES
-
 Result = tuple[dict[str, Any], str]
 """What a command prints with ``--json``, and what without."""
 Command = Callable[[argparse.Namespace], Result]
@@ -42,7 +40,7 @@ def add_command(commands: Commands, function: Command) -> argparse.ArgumentParse
 
 def add_source(added: argparse.ArgumentParser) -> None:
     """Add the option that names a source."""
-    added.add_argument("--source", choices=SOURCE_NAMES)
+    added.add_argument("--source", help="name of a source; default: the one in the settings")
 
 
 def lines(result: dict[str, Any]) -> str:

@@ -38,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         settings = settings_module.load()
-        if options.source == "files" and not (options.data or settings.ingest.files_root):
-            raise ValueError("--source files needs a folder: --data FOLDER (make: DATA=FOLDER)")
+        source = settings.source(options.source)
+        if source.kind == "files" and not (options.data or source.root):
+            raise ValueError(
+                f"--source {options.source} needs a folder: --data FOLDER (make: DATA=FOLDER)"
+            )
         environment = chain_environment(settings, options)
     except (TransferGateError, ValueError) as error:
         sys.stderr.write(f"retrain: {error}\n")
@@ -178,10 +181,11 @@ def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[s
     chosen = {"sources": options.sources, "targets": options.targets}
     chosen = {name: tickers for name, tickers in chosen.items() if tickers}
     if chosen:
-        universe = settings.universe(options.source).model_dump() | chosen
-        universes = {**settings.universes, options.source: UniverseParams(**universe)}
-        environment["TRANSFERGATE_UNIVERSES"] = json.dumps(
-            {name: params.model_dump(mode="json") for name, params in universes.items()}
+        universe = UniverseParams(
+            **{**settings.source(options.source).universe.model_dump(), **chosen}
+        )
+        environment[f"TRANSFERGATE_SOURCES__{options.source.upper()}__UNIVERSE"] = json.dumps(
+            universe.model_dump(mode="json")
         )
     return environment
 
@@ -199,7 +203,7 @@ def ingest_conf(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="retrain", description=__doc__.split("\n")[0])
-    parser.add_argument("--source", choices=settings_module.SOURCE_NAMES, default="sample")
+    parser.add_argument("--source", default="sample", help="name of a source")
     parser.add_argument("--data", type=Path, help="folder of bar files, for --source files")
     parser.add_argument("--sources", type=_tickers, help="who teaches: AAPL,IBM")
     parser.add_argument("--targets", type=_tickers, help="who is taught: GOOG,FB")

@@ -13,9 +13,9 @@ import subprocess
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,14 +25,14 @@ from pydantic_settings import (
 
 from transfergate.errors import SettingsError
 from transfergate.settings.bars import (
-    SOURCE_NAMES,
     FeatureParams,
     FileFormatParams,
     IngestParams,
     QualityParams,
-    SourceName,
+    SourceParams,
     SyntheticParams,
     UniverseParams,
+    with_built_in_sources,
 )
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.gate import GateParams
@@ -49,7 +49,6 @@ from transfergate.settings.training import (
 
 __all__ = [
     "PROJECT_ROOT",
-    "SOURCE_NAMES",
     "TICKER_PATTERN",
     "FeatureParams",
     "FileFormatParams",
@@ -65,7 +64,7 @@ __all__ = [
     "Regularisation",
     "ScheduleParams",
     "Settings",
-    "SourceName",
+    "SourceParams",
     "SyntheticParams",
     "Ticker",
     "UniverseParams",
@@ -74,6 +73,8 @@ __all__ = [
 ]
 
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
+
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")]
 
 
 class Settings(BaseSettings):
@@ -91,13 +92,9 @@ class Settings(BaseSettings):
     warehouse_wait_seconds: float = Field(60.0, ge=0.0)
     mlflow_tracking_uri: str | None = None
     fallback_serving: Literal["flat"] = "flat"
-    universes: dict[str, UniverseParams] = {
-        "sample": UniverseParams(
-            sources=("AAPL", "IBM", "MSFT"), targets=("GOOG", "FB"), index="^GSPC"
-        ),
-        "synthetic": UniverseParams(targets=("SHARED", "OPPOSED"), index="^SYN"),
-        "files": UniverseParams(),
-    }
+    sources: dict[SourceName, SourceParams] = Field(
+        {}, validate_default=True, description="named sources; built-in ones are always there"
+    )
     ingest: IngestParams = IngestParams()
     features: FeatureParams = FeatureParams()
     walk_forward: WalkForwardParams = WalkForwardParams()
@@ -141,9 +138,24 @@ class Settings(BaseSettings):
         """Git revision of the checkout (``+dirty`` if modified), or the package version."""
         return _code_version()
 
-    def universe(self, source: str) -> UniverseParams:
-        """The universe of a source; empty where none is declared."""
-        return self.universes.get(source, UniverseParams())
+    def source(self, name: str | None = None) -> SourceParams:
+        """One source by name; None for the default one.
+
+        Raises:
+            SettingsError: If no source has that name; says which there are.
+        """
+        name = name or self.ingest.source
+        if name not in self.sources:
+            raise SettingsError(
+                f"there is no source {name!r}; there are {', '.join(sorted(self.sources))}: name "
+                f"one of these, or declare [sources.{name}] with its kind in transfergate.toml"
+            )
+        return self.sources[name]
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _merge_sources(cls, declared: Any) -> Any:
+        return with_built_in_sources(declared)
 
 
 def load() -> Settings:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from transfergate.settings.base import Params, Ticker
-
-SourceName = Literal["sample", "files", "synthetic"]
-SOURCE_NAMES: tuple[str, ...] = ("sample", "files", "synthetic")
 
 
 class UniverseParams(Params):
@@ -81,16 +77,62 @@ class QualityParams(Params):
     )
 
 
-class IngestParams(Params):
-    """What is fetched, from where, and how it is checked."""
+class SourceParams(Params):
+    """One named source: what kind it is, how its bars are to be read and judged.
 
-    source: SourceName = "sample"
-    calendar: str = "XNYS"
-    batch_tickers: int = Field(100, ge=1, le=10_000, description="tickers per fetch task")
-    files_root: Path | None = None
-    files_format: FileFormatParams = FileFormatParams()
+    A data folder may describe itself in a ``source.toml`` with the same fields.
+    """
+
+    kind: Literal["sample", "files", "synthetic"]
+    root: str | None = Field(None, description="folder or object-store URL of the bar files")
+    formats: tuple[FileFormatParams, ...] = Field((FileFormatParams(),), min_length=1)
+    calendar: str = Field("XNYS", description="code of exchange_calendars, such as XNYS or 24/7")
     synthetic: SyntheticParams = SyntheticParams()
     quality: QualityParams = QualityParams()
+    universe: UniverseParams = UniverseParams()
+
+
+BUILT_IN_SOURCES: dict[str, dict[str, Any]] = {
+    "sample": {
+        "kind": "sample",
+        "universe": {
+            "sources": ("AAPL", "IBM", "MSFT"),
+            "targets": ("GOOG", "FB"),
+            "index": "^GSPC",
+        },
+    },
+    "synthetic": {
+        "kind": "synthetic",
+        "universe": {"targets": ("SHARED", "OPPOSED"), "index": "^SYN"},
+    },
+    "files": {"kind": "files"},
+}
+"""Sources that are there without being declared; what a user declares goes over them."""
+
+
+def with_built_in_sources(declared: Any) -> Any:
+    """Lay declared sources over the built-in ones, field by field."""
+    if not isinstance(declared, dict):
+        return declared
+    merged: dict[str, Any] = dict(BUILT_IN_SOURCES)
+    for name, params in declared.items():
+        if isinstance(params, SourceParams):
+            params = params.model_dump(exclude_unset=True)
+        merged[name] = _laid_over(BUILT_IN_SOURCES.get(name, {}), params)
+    return merged
+
+
+def _laid_over(base: Any, given: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(given, dict)):
+        return given
+    return {**base, **{name: _laid_over(base.get(name), value) for name, value in given.items()}}
+
+
+class IngestParams(Params):
+    """What is fetched when nobody says otherwise, and in what portions."""
+
+    source: str = Field("sample", description="name of the source that runs by default")
+    batch_tickers: int = Field(100, ge=1, le=10_000, description="tickers per fetch task")
 
 
 class FeatureParams(Params):

@@ -7,8 +7,10 @@ judged by ``quality``.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transfergate.errors import SettingsError
-from transfergate.settings import IngestParams
+from transfergate.settings import SourceParams
 from transfergate.sources.base import Source
 from transfergate.sources.files import FilesSource
 from transfergate.sources.sample import SampleSource
@@ -17,22 +19,22 @@ from transfergate.sources.synthetic import SyntheticSource
 __all__ = ["FilesSource", "SampleSource", "Source", "SyntheticSource", "open_source"]
 
 
-def open_source(params: IngestParams) -> Source:
+def open_source(params: SourceParams) -> Source:
     """Open the source that the settings name.
 
     Raises:
         SettingsError: If ``files`` is asked for without a folder.
         SourceError: If the source's data cannot be found.
     """
-    match params.source:
+    match params.kind:
         case "sample":
             return SampleSource()
         case "synthetic":
             return SyntheticSource(params.synthetic)
         case "files":
-            if params.files_root is None:
+            if params.root is None:
                 raise SettingsError(
-                    "ingest.files_root: source 'files' reads a folder and none is named: give "
-                    "--data FOLDER (or DATA=<folder>), or set TRANSFERGATE_INGEST__FILES_ROOT"
+                    "sources.<name>.root: a source of kind 'files' reads a folder and none is "
+                    "named: give --data FOLDER (or DATA=<folder>), or set root in the settings"
                 )
-            return FilesSource(params.files_root, params.files_format)
+            return FilesSource(Path(params.root), params.formats[0])

@@ -73,7 +73,7 @@ class FilesSource:
         if not paths:
             raise SourceError(
                 f"source 'files': no file of {self.root} fits pattern {self.format.pattern!r} and "
-                f"ends in {', '.join(_SUFFIXES)}: correct ingest.files_format.pattern or the folder"
+                f"ends in {', '.join(_SUFFIXES)}: correct the source's formats.pattern or folder"
             )
         return paths
 
@@ -146,12 +146,12 @@ def _unmapped(
     lines = [f"missing {', '.join(missing)}"] if missing else []
     if unknown:
         lines.append(
-            f"ingest.files_format.columns names {', '.join(unknown)}, "
+            f"sources.<name>.formats.columns names {', '.join(unknown)}, "
             f"expected names among {', '.join(BAR_SCHEMA.names)}"
         )
     return SourceError(
         f"{path}: {'; '.join(lines)}; columns found: {', '.join(present)}: say which column is "
-        f"which with ingest.files_format.columns (contract column = column in the file), for "
+        f"which with sources.<name>.formats.columns (contract column = column in the file), for "
         f'example columns = {{ ticker = "symbol", session_date = "date" }}'
     )
 
@@ -187,7 +187,7 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
     return SourceError(
         f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
         f"({str(error).splitlines()[0]}): replace the file, or leave it out with "
-        f"ingest.files_format.pattern"
+        f"sources.<name>.formats.pattern"
     )
 
 
@@ -204,7 +204,7 @@ def _numbers(path: Path, column: str, values: pa.ChunkedArray) -> pd.Series[Any]
         raise SourceError(
             f"{path}: column {column!r} is {values.type}, expected numbers "
             f"({str(error).splitlines()[0]}): correct the file, or the column's mapping in "
-            f"ingest.files_format.columns"
+            f"sources.<name>.formats.columns"
         ) from error
 
 
@@ -223,7 +223,7 @@ def _dates(
         raise SourceError(
             f"{path}: no value of column {column!r} is a date (first {text.dropna().iloc[0]!r}, "
             f"expected {date_format or 'ISO, such as 2018-02-07'}): set "
-            f"ingest.files_format.date_format, for example %d/%m/%Y"
+            f"sources.<name>.formats.date_format, for example %d/%m/%Y"
         )
     return _midnights(series)
 

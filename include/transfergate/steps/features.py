@@ -34,8 +34,8 @@ def build_features(settings: Settings, source: str) -> dict[str, Any]:
     request = SnapshotRequest(
         source=source,
         features=settings.features,
-        universe=settings.universe(source),
-        calendar=settings.ingest.calendar,
+        universe=settings.source(source).universe,
+        calendar=settings.source(source).calendar,
         sql_dir=settings.sql_dir,
     )
     store = ArtefactStore(settings.artefact_root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow as pa
 from transfergate import quality, warehouse
 from transfergate.calendars import exchange_sessions
 from transfergate.errors import BarsRejected, SourceError
-from transfergate.settings import IngestParams, Settings
+from transfergate.settings import Settings, SourceParams
 from transfergate.sources import open_source
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.storage.bars import BAR_SCHEMA, parquet_bytes, read_parquet
@@ -35,12 +36,12 @@ def plan_ingest(
 
     Args:
         settings: Settings.
-        source: ``sample``, ``files`` or ``synthetic``; None for the one in the settings.
+        source: Name of a source in the settings; None for the default one.
         tickers: None or empty for all that the source has.
         start: First session wanted (ISO date); None for all there are.
         end: Last session wanted (ISO date); None for all there are, and then staleness is not
             judged.
-        data: Folder of bar files, for ``files``; None for the one in the settings.
+        data: Folder of bar files, for a source of kind ``files``; None for its own.
 
     Returns:
         ``{"source", "start", "end", "data", "ticker_batches": [[...], ...]}``.
@@ -51,24 +52,24 @@ def plan_ingest(
     first, last = _date("start", start), _date("end", end)
     if first and last and first > last:
         raise SourceError(f"start {first} is after end {last}: exchange the two dates")
-    params = _params(settings, source, data)
+    name = source or settings.ingest.source
+    params = _params(settings, name, data)
     opened = open_source(params)
     known = opened.tickers()
     if missing := sorted(set(tickers or ()) - set(known)):
         raise SourceError(
-            f"source {params.source!r} has no bars for {', '.join(missing)}; it has "
+            f"source {name!r} has no bars for {', '.join(missing)}; it has "
             f"{len(known)} tickers, {', '.join(known[:20])}: ask for those, or name another source"
         )
     wanted = sorted(set(tickers or known))
-    size = params.batch_tickers
+    size = settings.ingest.batch_tickers
     batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
-    root = str(params.files_root.resolve()) if params.files_root else None
-    log.info("ingest of %s: %d tickers in %d fetches", params.source, len(wanted), len(batches))
+    log.info("ingest of %s: %d tickers in %d fetches", name, len(wanted), len(batches))
     return {
-        "source": params.source,
+        "source": name,
         "start": start or None,
         "end": end or None,
-        "data": root if params.source == "files" else None,
+        "data": str(Path(params.root).resolve()) if params.root else None,
         "ticker_batches": batches,
     }
 
@@ -105,16 +106,19 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
-    frame = _described(settings, bars)
+    frame = _described(settings, settings.source(plan["source"]).calendar, bars)
     validation = quality.validate_frame(
-        frame, settings.ingest.quality, _context(settings, store, plan, batch_id), store
+        frame,
+        settings.source(plan["source"]).quality,
+        _context(settings, store, plan, batch_id),
+        store,
     )
     report = {
         "batch_id": batch_id,
         "source": plan["source"],
         "start": plan["start"],
         "end": plan["end"],
-        "calendar": settings.ingest.calendar,
+        "calendar": settings.source(plan["source"]).calendar,
         "landing": sorted(landing),
         **quality.report_of(validation, frame),
     }
@@ -129,7 +133,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
         raise BarsRejected(
             f"batch {batch_id} of {plan['source']} ({report['received']} rows) is refused, nothing "
             f"was loaded: {'; '.join(validation.refusals)}. Look at {page}, then correct the "
-            f"source, or the thresholds in ingest.quality"
+            f"source, or the thresholds in sources.{plan['source']}.quality"
         )
     log.info("batch %s: %d accepted, %d quarantined", batch_id, report["accepted"],
              report["quarantined"])  # fmt: skip
@@ -171,11 +175,9 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     return {**result, "already_loaded": already_loaded, "report": str(page)}
 
 
-def _params(settings: Settings, source: str | None, data: str | None) -> IngestParams:
-    changed: dict[str, Any] = {"source": source} if source else {}
-    if data:
-        changed["files_root"] = data
-    return IngestParams.model_validate({**settings.ingest.model_dump(), **changed})
+def _params(settings: Settings, source: str, data: str | None) -> SourceParams:
+    params = settings.source(source)
+    return params.model_copy(update={"root": data}) if data else params
 
 
 def _date(name: str, value: str | None) -> date | None:
@@ -197,8 +199,8 @@ def _received(
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
     rules = json_bytes(
         {
-            "calendar": settings.ingest.calendar,
-            "quality": settings.ingest.quality.model_dump(mode="json"),
+            "calendar": settings.source(plan["source"]).calendar,
+            "quality": settings.source(plan["source"]).quality.model_dump(mode="json"),
             "oldest_acceptable": str(_oldest_acceptable(settings, plan)),
         }
     )
@@ -206,7 +208,7 @@ def _received(
     return pa.concat_tables(tables, promote_options="permissive"), batch_id
 
 
-def _described(settings: Settings, bars: pa.Table) -> Any:
+def _described(settings: Settings, calendar: str, bars: pa.Table) -> Any:
     # Rows with their relational checks; without them where the columns break the contract.
     if not bars.schema.remove_metadata().equals(BAR_SCHEMA):
         return bars.to_pandas(date_as_object=False)
@@ -214,7 +216,7 @@ def _described(settings: Settings, bars: pa.Table) -> Any:
     # A day ahead for exchanges east of Greenwich; a later bar is on no session that there was.
     today = datetime.now(UTC).date() + timedelta(days=1)
     days = [max(_OLDEST_SESSION, min(day, today)) for day in set(dates.to_pylist())] or [today]
-    sessions = exchange_sessions(settings.ingest.calendar, min(days), max(days))
+    sessions = exchange_sessions(calendar, min(days), max(days))
     return warehouse.derive_checks(bars, sessions, settings.sql_dir)
 
 
@@ -240,10 +242,11 @@ def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
     end = _date("end", plan["end"])
     if end is None:
         return None
-    allowed = settings.ingest.quality.max_staleness_sessions
+    params = settings.source(plan["source"])
+    allowed = params.quality.max_staleness_sessions
     # Twice the sessions and a fortnight, in days, hold that many sessions.
     first = end - timedelta(days=2 * allowed + 14)
-    sessions = exchange_sessions(settings.ingest.calendar, first, end)
+    sessions = exchange_sessions(params.calendar, first, end)
     return sessions[-1 - allowed] if len(sessions) > allowed else first
 
 

@@ -193,7 +193,7 @@ def source_tickers(
     targets: Sequence[str] | None,
 ) -> list[str]:
     """Resolve who teaches: what was asked, else the universe, else all but the targets."""
-    universe = settings.universe(snapshot.manifest["source"])
+    universe = settings.source(snapshot.manifest["source"]).universe
     available = list(snapshot.manifest["tickers"])
     wanted = list(sources or universe.sources)
     held_back = list(targets or universe.targets)
@@ -213,7 +213,7 @@ def source_tickers(
 
 def default_targets(settings: Settings, snapshot: Snapshot, sources: Sequence[str]) -> list[str]:
     """Targets of the source's universe that are in the snapshot, else all but the sources."""
-    universe = settings.universe(snapshot.manifest["source"])
+    universe = settings.source(snapshot.manifest["source"]).universe
     available = list(snapshot.manifest["tickers"])
     wanted = [ticker for ticker in universe.targets if ticker in available]
     return [t for t in (wanted or available) if t not in sources]

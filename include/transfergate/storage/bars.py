@@ -20,6 +20,47 @@ BAR_SCHEMA = pa.schema(
 )
 """One row is one ticker's session, as received: nulls, duplicates and nonsense included."""
 
+LANDING_SCHEMA = pa.schema(
+    [
+        *BAR_SCHEMA,
+        ("origin", pa.string()),
+        ("line", pa.int64()),
+        ("unreadable", pa.string()),
+    ]
+)
+"""Bars and where they were found: file or endpoint, line in it from 1 (null where there is none),
+and the text of cells that could not be read, as JSON of column -> text (null where all could)."""
+
+ACTION_SCHEMA = pa.schema(
+    [
+        ("ticker", pa.string()),
+        ("effect_date", pa.date32()),
+        ("kind", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+"""Corporate actions. ``effect_date``: first session on the new basis. ``kind`` ``split``: new
+shares per old share; ``dividend``: cash per share held before. A null value retracts the action."""
+
+INSTRUMENT_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("ticker", "name", "asset_class", "sector")),
+        *((name, pa.string()) for name in ("exchange", "currency", "index_ticker")),
+        ("cost_bps", pa.float64()),
+    ]
+)
+"""What is traded; ``exchange`` is a calendar's code, cost in basis points of turnover."""
+
+SYMBOL_SCHEMA = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("ticker", pa.string()),
+        ("first_date", pa.date32()),
+        ("last_date", pa.date32()),
+    ]
+)
+"""Which ticker a vendor's symbol stood for, both dates included; null dates are open."""
+
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """Encode as Parquet; equal tables give equal bytes (no time stamps, fixed row groups)."""

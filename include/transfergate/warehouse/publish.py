@@ -145,7 +145,7 @@ def _roles(conn: DuckDBPyConnection, request: SnapshotRequest) -> tuple[list[str
         raise SnapshotError(
             f"source {request.source!r}: all {len(index)} tickers are index series "
             f"({', '.join(index[:5])}), expected at least one to trade: name it in "
-            f"universes.{request.source}.sources or targets"
+            f"sources.{request.source}.universe.sources or targets"
         )
     return tickers, index
 
