@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transfergate.errors import SourceError
 from transfergate.storage.bars import BAR_SCHEMA
+from transfergate.storage.landing import Reference
 
 
 class Source(Protocol):
@@ -40,6 +41,18 @@ class Source(Protocol):
             SourceError: If a ticker, or a file, cannot be had; names it.
         """
         ...
+
+    def reference(self, tickers: Sequence[str]) -> Reference:
+        """Corporate actions, instruments and symbols of these tickers."""
+        ...
+
+
+class BarsOnly:
+    """Base of a source that says nothing about its tickers besides their bars."""
+
+    def reference(self, tickers: Sequence[str]) -> Reference:
+        """No actions, instruments or symbols."""
+        return Reference()
 
 
 def require_known(source: str, wanted: Sequence[str], known: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from transfergate.errors import SourceError
-from transfergate.sources.base import bars_table, require_known, within
+from transfergate.sources.base import BarsOnly, bars_table, require_known, within
 
 _RENAMED = {
     "Ticker": "ticker",
@@ -34,7 +34,7 @@ _INDICES = {"^GSPC": "sp500", "^IXIC": "nasdaq"}
 _TICKERS = ("AAPL", "FB", "GOOG", "IBM", "MSFT", "^GSPC", "^IXIC")
 
 
-class SampleSource:
+class SampleSource(BarsOnly):
     """Five shares and two indices, all in US dollars."""
 
     name = "sample"

@@ -42,7 +42,7 @@ import pyarrow as pa
 
 from transfergate.calendars import exchange_sessions
 from transfergate.settings import SyntheticParams
-from transfergate.sources.base import bars_table, require_known, within
+from transfergate.sources.base import BarsOnly, bars_table, require_known, within
 
 LAST_SESSION = date(2020, 12, 31)
 INDEX = "^SYN"
@@ -56,7 +56,7 @@ _BASE = 0.35
 Array = npt.NDArray[np.float64]
 
 
-class SyntheticSource:
+class SyntheticSource(BarsOnly):
     """Planted markets; see the module's description of the process."""
 
     name = "synthetic"

@@ -16,11 +16,13 @@ from transfergate.errors import BarsRejected, SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources import open_source
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
-from transfergate.storage.bars import BAR_SCHEMA, parquet_bytes, read_parquet
+from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA, parquet_bytes, read_parquet
+from transfergate.storage.landing import publish_landing, read_landing
 
 log = logging.getLogger(__name__)
 
 _OLDEST_SESSION = date(1900, 1, 1)
+_PROVENANCE = LANDING_SCHEMA.names[len(BAR_SCHEMA) :]
 
 
 def plan_ingest(
@@ -82,9 +84,8 @@ def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> 
     """
     source = open_source(_params(settings, plan["source"], plan["data"]))
     bars = source.fetch(tickers, _date("start", plan["start"]), _date("end", plan["end"]))
-    content = parquet_bytes(bars)
-    key = f"landing/{plan['source']}/{content_hash(content)}.parquet"
-    ArtefactStore(settings.artefact_root).write_once(key, content)
+    store = ArtefactStore(settings.artefact_root)
+    key = publish_landing(store, plan["source"], bars, source.reference(tickers))
     log.info("fetched %d bars of %d tickers from %s", bars.num_rows, len(tickers), plan["source"])
     return key
 
@@ -194,8 +195,8 @@ def _received(
 ) -> tuple[pa.Table, str]:
     # All rows of the batch, in an order that does not depend on that of the fetches, and its id.
     # The rows alone are not enough: the same rows may be fresh today and stale next week.
-    contents = {key: store.read(key) for key in sorted(set(landing))}
-    tables = [read_parquet(content) for content in contents.values()]
+    keys = sorted(set(landing))
+    tables = [read_landing(store, key)[0].drop_columns(_PROVENANCE) for key in keys]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
     rules = json_bytes(
         {
@@ -204,7 +205,7 @@ def _received(
             "oldest_acceptable": str(_oldest_acceptable(settings, plan)),
         }
     )
-    batch_id = content_hash(plan["source"], rules, *contents.values())
+    batch_id = content_hash(plan["source"], rules, *keys)
     return pa.concat_tables(tables, promote_options="permissive"), batch_id
 
 
