@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
-from transfergate.sources.base import bars_table, require_known, within
+from transfergate.sources.base import BarsOnly, bars_table, require_known, within
 from transfergate.storage.bars import BAR_SCHEMA, PRICES
 
 _SUFFIXES = (".parquet", ".csv", ".csv.gz")
@@ -24,7 +24,7 @@ _REQUIRED = ("ticker", "session_date", *PRICES)
 _ALIASES = {"ticker": "symbol", "session_date": "date"}
 
 
-class FilesSource:
+class FilesSource(BarsOnly):
     """Every ``*.parquet``, ``*.csv`` and ``*.csv.gz`` of a folder that fits the pattern.
 
     A column that the mapping does not name has the contract's name in the file; besides,
