@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -55,6 +56,33 @@ class SyntheticParams(Params):
     daily_volatility: float = Field(0.015, gt=0.0, le=0.2)
 
 
+class KnownFlaw(Params):
+    """A rule that a source is known to break, and what becomes of the rows that do.
+
+    Such rows count against no limit, and the report lists them as known.
+    """
+
+    rule: str = Field(description="as it stands in a quarantined row's reasons")
+    tickers: tuple[Ticker, ...] = Field((), description="none: all of the source")
+    keep: Literal["as received", "quarantine"]
+    note: str = Field("", description="why, for the report")
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> KnownFlaw:
+        if self.keep == "as received" and _NEVER_KEPT.fullmatch(self.rule):
+            raise ValueError(
+                f"rows that break {self.rule!r} do not fit the warehouse and cannot be kept as "
+                f"received: say keep = 'quarantine', or correct the source"
+            )
+        return self
+
+
+_NEVER_KEPT = re.compile(
+    r".*_(present|positive|finite)|ticker_name|no_copy|unique_session|unreadable_.*|readable"
+)
+"""Rules whose rows the warehouse's tables could not hold, or could not tell apart."""
+
+
 class QualityParams(Params):
     """Thresholds of the expectations on daily bars."""
 
@@ -75,6 +103,7 @@ class QualityParams(Params):
     row_count_tolerance: float = Field(
         0.5, ge=0.0, description="relative fall of rows against the previous batch; warning"
     )
+    known_flaws: tuple[KnownFlaw, ...] = ()
 
 
 class SourceParams(Params):
@@ -89,6 +118,12 @@ class SourceParams(Params):
     calendar: str = Field("XNYS", description="code of exchange_calendars, such as XNYS or 24/7")
     synthetic: SyntheticParams = SyntheticParams()
     quality: QualityParams = QualityParams()
+    expectations: str | None = Field(
+        None, description="TOML file of further expectations; relative to root or to the process"
+    )
+    negative_prices: tuple[Ticker, ...] = Field(
+        (), description="tickers whose prices may be 0 or less, such as crude oil on 2020-04-20"
+    )
     universe: UniverseParams = UniverseParams()
 
 
