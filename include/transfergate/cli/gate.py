@@ -35,10 +35,12 @@ def gate(options: argparse.Namespace) -> Result:
     )
 
     params = _gate_params(options.config)
-    table = read_returns(options.file)
-    result = judge(table, params, keep_going=options.keep_going)
-    series = arm_series(table)
-    performance = {ticker: performance_table(series[ticker]) for ticker in result["tickers"]}
+    returns = read_returns(options.file)
+    result = judge(returns, params, keep_going=options.keep_going)
+    series = arm_series(returns.table)
+    performance = {
+        ticker: performance_table(series.get(ticker, {})) for ticker in result["tickers"]
+    }
     shown = {
         **result,
         "tickers": {

@@ -9,29 +9,32 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from transfergate.errors import GateInputError
-from transfergate.evaluation.gate.record import COLUMN_TYPES, check_columns
-
-MISSING_WORDS = ["", "NA", "NaN", "nan", "null", "NULL", "None"]
+from transfergate.evaluation.gate.columns import COLUMN_TYPES, Returns, check_columns
 
 
-def read_returns(path: Path) -> pa.Table:
+def read_returns(path: Path) -> Returns:
     """Read ``ticker, session_date, fold, arm, seed, net_return``; other columns are dropped.
 
     Args:
         path: ``*.parquet`` (``*.pq``), or ``*.csv`` (``*.csv.gz``) with a header line, dates as
             ``YYYY-MM-DD``.
 
+    Returns:
+        The rows, and per ticker with a cell that cannot be read what is wrong.
+
     Raises:
         GateInputError: If there is no such file, it is not what its name says, it is empty, or
             a column is missing or of the wrong type.
     """
     if not path.is_file():
-        raise GateInputError(f"{path}: no such file; name a Parquet or CSV file of returns")
+        found = "a folder" if path.is_dir() else "no such file"
+        raise GateInputError(f"{path}: {found}; name a Parquet or CSV file of returns")
     names = path.name.lower()
+    text = names.endswith((".csv", ".csv.gz"))
     try:
         if names.endswith((".parquet", ".pq")):
-            table = pq.read_table(path)
-        elif names.endswith((".csv", ".csv.gz")):
+            table = pq.read_table(path, partitioning=None)
+        elif text:
             table = _read_csv(path)
         else:
             raise GateInputError(f"{path}: expected a name that ends in .parquet or .csv")
@@ -40,19 +43,13 @@ def read_returns(path: Path) -> pa.Table:
             f"{path}: cannot be read: {error}; expected columns {', '.join(COLUMN_TYPES)}"
         ) from error
     try:
-        return check_columns(table)
+        return check_columns(table, text=text)
     except GateInputError as error:
         raise GateInputError(f"{path}: {error}") from error
 
 
 def _read_csv(path: Path) -> pa.Table:
-    types = {
-        name: pa.string() if name in ("ticker", "arm") else wanted
-        for name, wanted in COLUMN_TYPES.items()
-    }
-    return pacsv.read_csv(
-        path,
-        convert_options=pacsv.ConvertOptions(
-            column_types=types, null_values=MISSING_WORDS, strings_can_be_null=False
-        ),
-    )
+    """All columns as text: :func:`check_columns` reads the numbers and names what it cannot."""
+    types = dict.fromkeys(COLUMN_TYPES, pa.string())
+    options = pacsv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    return pacsv.read_csv(path, convert_options=options)

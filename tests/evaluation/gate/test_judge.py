@@ -152,6 +152,25 @@ def test_flat_guard(judge_one, arms_world, rng):
     assert "holding nothing" in report["reasons"][2]
 
 
+def test_ruin_is_judged_named_and_never_promoted(judge_one, better):
+    better["finetuned"][2, 100] = -1.0
+    better["finetuned"] += 0.02 * (np.arange(504) != 100)
+    report = judge_one(better)
+    assert report["guards"]["flat"]["value"] > 0
+    assert report["guards"]["flat"]["passed"] is False
+    assert report["verdict"] == "REJECT_GUARDRAIL"
+    assert report["ruined"] == {"finetuned": "2010-04-14"}
+    assert any("RUIN" in reason and "2010-04-14" in reason for reason in report["reasons"])
+
+
+def test_a_ruined_control_is_said_but_breaks_no_guard(judge_one, better):
+    better["scratch"][0, 100] = -1.0
+    report = judge_one(better)
+    assert report["guards"]["flat"]["passed"] is True
+    assert report["ruined"] == {"scratch": "2010-04-14"}
+    assert any("RUIN" in reason for reason in report["reasons"])
+
+
 @pytest.mark.parametrize("name", ["champion", "zero_shot"])
 def test_reference_guard(judge_one, better, rng, name):
     mean = better["finetuned"].mean(0)
@@ -167,10 +186,10 @@ def test_buy_and_hold_guard_allows_what_chance_explains(judge_one, better, rng):
     own = judge_one(better)["sharpe"]["finetuned"]
     noise = rng.normal(size=504)
     noise = (noise - noise.mean()) / noise.std()
-    close = judge_one(better | {"buy_hold": noise + (own + 0.5) / np.sqrt(252)})
+    close = judge_one(better | {"buy_hold": 0.01 * (noise + (own + 0.5) / np.sqrt(252))})
     assert close["guards"]["buy_hold"]["value"] == pytest.approx(-0.5)
     assert close["verdict"] == "PROMOTE"
-    far = judge_one(better | {"buy_hold": noise + (own + 3.0) / np.sqrt(252)})
+    far = judge_one(better | {"buy_hold": 0.01 * (noise + (own + 3.0) / np.sqrt(252))})
     assert far["verdict"] == "REJECT_GUARDRAIL"
     assert not far["guards"]["buy_hold"]["passed"]
 
@@ -276,6 +295,10 @@ DEFECTS = {
     "null": (
         lambda t: replace(t, "net_return", pa.array([None, *t["net_return"].to_pylist()[1:]])),
         ["TGT finetuned", "2010-01-04"],
+    ),
+    "below -1": (
+        lambda t: replace(t, "net_return", pa.array([-1.001, *t["net_return"].to_pylist()[1:]])),
+        ["TGT finetuned", "2010-01-04", "-1.001", "everything"],
     ),
     "infinite": (
         lambda t: replace(

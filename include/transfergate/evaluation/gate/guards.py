@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
@@ -28,7 +28,10 @@ MIN_CHAMPION_SESSIONS = 63
 
 @dataclass(frozen=True)
 class Guard:
-    """Passed when ``value >= limit``; both in annualised Sharpe units."""
+    """Passed when ``value >= limit``; both in annualised Sharpe units.
+
+    The flat guard also fails when a seed lost everything: no Sharpe ratio makes up for ruin.
+    """
 
     passed: bool
     value: float
@@ -48,11 +51,12 @@ def evaluate_guards(record: TickerRecord) -> dict[str, Guard | None]:
     """All guards of one ticker; None where the reference is absent or too short."""
     mean = record.finetuned.mean(axis=0)
     own = sqrt(SESSIONS_PER_YEAR) * float(sharpe_influence(mean).sharpe)
+    solvent = "finetuned" not in record.ruined()
     champion = record.references.get("champion")
     if champion is not None and len(champion.sessions) < MIN_CHAMPION_SESSIONS:
         champion = None
     return {
-        "flat": Guard(own >= 0.0, own, 0.0),
+        "flat": Guard(own >= 0.0 and solvent, own, 0.0),
         "champion": _not_below(mean, champion),
         "zero_shot": _not_below(mean, record.references.get("zero_shot")),
         "buy_hold": _not_significantly_worse(mean, record.references.get("buy_hold")),
@@ -73,7 +77,7 @@ def control_strength(record: TickerRecord) -> dict[str, Control | None]:
 
 def as_json(items: dict[str, Guard | None] | dict[str, Control | None]) -> dict[str, Any]:
     """Plain values, None where not evaluated."""
-    return {name: None if item is None else asdict(item) for name, item in items.items()}
+    return {name: None if item is None else dict(vars(item)) for name, item in items.items()}
 
 
 def _control(difference: float, se: float) -> Control:

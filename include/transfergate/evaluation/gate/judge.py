@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from transfergate.errors import GateInputError
+from transfergate.evaluation.gate.columns import Returns, check_columns
 from transfergate.evaluation.gate.measure import (
     Audit,
     Measurement,
@@ -23,13 +24,13 @@ from transfergate.evaluation.gate.pooled import (
     mean_correlation,
     pooled_posterior,
 )
-from transfergate.evaluation.gate.record import check_columns, ticker_record, ticker_tables
+from transfergate.evaluation.gate.record import ticker_record, ticker_rows
 from transfergate.evaluation.gate.verdict import Verdict, decide
 from transfergate.settings import GateParams
 
 
 def judge(
-    returns: pa.Table,
+    returns: pa.Table | Returns,
     params: GateParams,
     *,
     audits: Mapping[str, Sequence[Audit]] | None = None,
@@ -40,7 +41,8 @@ def judge(
 
     Args:
         returns: ``ticker, session_date, fold, arm, seed, net_return`` (simple net returns), in
-            any order; further columns are ignored.
+            any order; further columns are ignored. Or what
+            :func:`transfergate.evaluation.returns_file.read_returns` read.
         params: The rule.
         audits: Per ticker, how the record came about; None where nobody recorded it (a file).
         foundations: Per ticker, the independent foundations behind the record, if known.
@@ -54,9 +56,10 @@ def judge(
         GateInputError: If the table, or without ``keep_going`` a ticker, cannot be judged; names
             ticker, arm and dates. Also if pooled evidence is asked for and there is no pool.
     """
+    checked = returns if isinstance(returns, Returns) else check_columns(returns)
     measured: dict[str, Measurement] = {}
-    unusable: dict[str, GateInputError] = {}
-    for ticker, rows in ticker_tables(check_columns(returns)):
+    unusable: dict[str, GateInputError] = dict(checked.unusable)
+    for ticker, rows in ticker_rows(checked.table):
         try:
             record = ticker_record(ticker, rows)
         except GateInputError as error:
@@ -66,7 +69,7 @@ def judge(
         measured[ticker] = measure(record, own_audits, (foundations or {}).get(ticker))
     if unusable and not keep_going:
         raise GateInputError(
-            "\n".join([str(error) for error in unusable.values()][:10])
+            "\n".join(str(unusable[ticker]) for ticker in sorted(unusable)[:10])
             + f"\n{len(unusable)} of {len(unusable) + len(measured)} tickers cannot be judged, so "
             f"none was; repair them, or judge the rest with --keep-going"
         )
@@ -105,6 +108,7 @@ def unjudged(
         "n_seeds": 0,
         "missing_sessions": missing,
         "sharpe": {},
+        "ruined": {},
         "guards": dict.fromkeys(("flat", "champion", "zero_shot", "buy_hold")),
         "control": dict.fromkeys(("flat", "ridge")),
         "audits": "not run",

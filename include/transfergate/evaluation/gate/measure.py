@@ -61,6 +61,7 @@ class Measurement:
         correlation: Of the two arms' returns; None if one is flat.
         identical: The arms are one but for scale, or both flat.
         constant: Arms whose return never changes and is not 0: no Sharpe ratio.
+        ruined: Trained arms of which a seed lost everything, with the first session of that.
         guards: See :mod:`transfergate.evaluation.gate.guards`.
         control: Strength of the control.
         audits: None where nothing was recorded to audit (a file).
@@ -80,6 +81,7 @@ class Measurement:
     correlation: float | None
     identical: bool
     constant: tuple[str, ...]
+    ruined: dict[str, str]
     guards: dict[str, guarding.Guard | None]
     control: dict[str, guarding.Control | None]
     audits: tuple[Audit, ...] | None = None
@@ -139,6 +141,7 @@ def measure(
         correlation=correlation(finetuned, scratch),
         identical=difference.identical,
         constant=tuple(arm for arm in ("finetuned", "scratch") if _constant_not_zero(series[arm])),
+        ruined=record.ruined(),
         guards=guarding.evaluate_guards(record),
         control=guarding.control_strength(record),
         audits=None if audits is None else tuple(audits),
@@ -173,6 +176,7 @@ def figures(measured: Measurement, params: GateParams) -> dict[str, Any]:
         "first_session": str(measured.dates[0]),
         "last_session": str(measured.dates[-1]),
         "sharpe": dict(measured.sharpe),
+        "ruined": dict(measured.ruined),
         "guards": guarding.as_json(measured.guards),
         "control": guarding.as_json(measured.control),
         "foundations": measured.foundations,

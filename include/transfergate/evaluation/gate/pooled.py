@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
 FloatArray = NDArray[np.float64]
@@ -66,21 +65,13 @@ def pooled_posterior(
         correlation: Of their errors, in [0, 1).
         delta_min: Smallest difference that matters.
     """
-    n = len(delta)
-    noise = correlation * np.outer(se, se) + np.diag((1.0 - correlation) * np.square(se))
     means, variances, log_weights, mus = [], [], [], []
     for tau in TAU_GRID:
-        prior = MU_SPREAD**2 * np.ones((n, n)) + tau**2 * np.eye(n)
-        factor = cho_factor(prior + noise, lower=True)
-        solved = cho_solve(factor, delta)
-        gain = cho_solve(factor, prior)
-        means.append(prior @ solved)
-        variances.append(np.maximum(np.diag(prior) - np.einsum("ij,ij->j", prior, gain), 1e-18))
-        mus.append(MU_SPREAD**2 * float(solved.sum()))
-        log_determinant = 2.0 * float(np.log(np.diag(factor[0])).sum())
-        log_weights.append(
-            -0.5 * (float(delta @ solved) + log_determinant) - tau**2 / (2.0 * TAU_SPREAD**2)
-        )
+        given = _given_tau(delta, se, correlation, float(tau))
+        means.append(given.mean)
+        variances.append(given.variance)
+        mus.append(given.mu)
+        log_weights.append(given.log_likelihood - tau**2 / (2.0 * TAU_SPREAD**2))
     weights = np.exp(np.asarray(log_weights) - max(log_weights))
     weights /= weights.sum()
     mean, variance = np.asarray(means), np.asarray(variances)
@@ -94,4 +85,42 @@ def pooled_posterior(
         mu=float(weights @ np.asarray(mus)),
         tau=float(weights @ TAU_GRID),
         correlation=correlation,
+    )
+
+
+@dataclass(frozen=True)
+class _Conditional:
+    """The normal posterior for one tau; arrays have shape (N,)."""
+
+    mean: FloatArray
+    variance: FloatArray
+    mu: float
+    log_likelihood: float
+
+
+def _given_tau(delta: FloatArray, se: FloatArray, correlation: float, tau: float) -> _Conditional:
+    """Posterior of theta and mu given tau, in O(N).
+
+    The covariance of delta is diagonal plus two outer products, A + U C U' with A = diag(tau^2 +
+    (1-r) se^2), U = [1, se] and C = diag(0.5^2, r), so that its inverse and determinant need a
+    2 x 2 matrix only. Source: Woodbury's identity and the matrix determinant lemma (Harville
+    1997, Matrix Algebra from a Statistician's Perspective, ch. 18).
+    """
+    n, mu_variance = len(delta), MU_SPREAD**2
+    inverse = 1.0 / (tau**2 + (1.0 - correlation) * np.square(se))
+    columns = np.stack((np.ones(n), se), axis=1)
+    spread = np.diag((mu_variance, correlation))
+    weighted = inverse[:, None] * columns
+    inner = np.eye(2) + spread @ (columns.T @ weighted)
+    middle = np.linalg.solve(inner, spread)
+    solved = inverse * delta - weighted @ (middle @ (weighted.T @ delta))
+    ones = inverse - weighted @ (middle @ weighted.sum(axis=0))
+    diagonal = inverse - np.einsum("ij,jk,ik->i", weighted, middle, weighted)
+    explained = mu_variance**2 * ones.sum() + 2.0 * mu_variance * tau**2 * ones + tau**4 * diagonal
+    log_determinant = float(np.linalg.slogdet(inner)[1]) - float(np.log(inverse).sum())
+    return _Conditional(
+        mean=mu_variance * solved.sum() + tau**2 * solved,
+        variance=np.maximum(mu_variance + tau**2 - explained, 1e-18),
+        mu=mu_variance * float(solved.sum()),
+        log_likelihood=-0.5 * (float(delta @ solved) + log_determinant),
     )

@@ -17,16 +17,21 @@ from transfergate.evaluation.ledger import ARMS, REQUIRED_ARMS
 FloatArray = NDArray[np.float64]
 Dates = NDArray[np.datetime64]
 
-COLUMN_TYPES = {
-    "ticker": pa.string(),
-    "session_date": pa.date32(),
-    "fold": pa.int64(),
-    "arm": pa.string(),
-    "seed": pa.int64(),
-    "net_return": pa.float64(),
-}
 PARTIAL_ARMS = ("champion",)
 """Arms that may lack whole folds and begin within one: a champion counts on unseen sessions."""
+RUIN = -1.0
+"""A simple return that loses everything; nothing can lose more."""
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one ticker and arm, sorted by seed and session; every array has shape (R,)."""
+
+    seed: NDArray[np.int64]
+    dates: Dates
+    fold: NDArray[np.int64]
+    net_return: FloatArray
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,15 @@ class TickerRecord:
     scratch: FloatArray
     references: Mapping[str, Reference]
 
+    def ruined(self) -> dict[str, str]:
+        """First session on which a seed of a trained arm lost everything, per arm that did."""
+        found = {}
+        for arm, returns in (("finetuned", self.finetuned), ("scratch", self.scratch)):
+            lost = (returns <= RUIN + ROUNDING).any(axis=0)
+            if lost.any():
+                found[arm] = str(self.dates[int(lost.argmax())])
+        return found
+
 
 _SEEDS = {
     True: "0 to K-1, each paired between finetuned and scratch",
@@ -73,86 +87,63 @@ _SEEDS = {
 }
 
 
-def check_columns(table: pa.Table) -> pa.Table:
-    """Select the six columns and cast them.
+def ticker_rows(table: pa.Table) -> Iterator[tuple[str, dict[str, Rows]]]:
+    """Split a checked table by ticker and arm, both sorted by name.
 
-    Raises:
-        GateInputError: If a column is missing, of a type that does not cast, or all is empty.
+    Rows that stand in order already (by ticker, arm, seed and session, tickers and arms in any
+    order) are not sorted again.
     """
-    missing = [name for name in COLUMN_TYPES if name not in table.column_names]
-    if missing:
-        raise GateInputError(
-            f"returns: columns {missing} are missing, found {table.column_names}; expected "
-            f"{', '.join(COLUMN_TYPES)}; rename or add them"
-        )
-    columns = {}
-    for name, wanted in COLUMN_TYPES.items():
-        columns[name] = _cast(table[name], name, wanted)
-    if table.num_rows == 0:
-        raise GateInputError(
-            "returns: no rows, expected at least the arms finetuned and scratch of one ticker; "
-            "check what wrote this file"
-        )
-    result = pa.table(columns)
-    for name in ("ticker", "arm", "session_date", "fold"):
-        if result[name].null_count:
-            raise GateInputError(
-                f"returns: {result[name].null_count} rows have no {name}, first in row "
-                f"{pc.index(pc.is_null(result[name]), True).as_py() + 1}; fill it in"
-            )
-    return result
+    tickers, ticker = _codes(table["ticker"])
+    arms, arm = _codes(table["arm"])
+    seed = pc.fill_null(table["seed"], 0).to_numpy()
+    days = table["session_date"].cast(pa.int32()).to_numpy().astype(np.int64)
+    columns = [seed, days, table["fold"].to_numpy(), table["net_return"].to_numpy()]
+    group = ticker * max(len(arms), 1) + arm
+    order = _order(group, seed, days)
+    if order is not None:
+        group, columns = group[order], [column[order] for column in columns]
+    edges = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
+    found: dict[str, dict[str, Rows]] = {name: {} for name in sorted(tickers)}
+    for start, stop in pairwise(edges if len(group) else []):
+        name, which = divmod(int(group[start]), len(arms))
+        seed, days, fold, net_return = (column[start:stop] for column in columns)
+        rows = Rows(seed, days.astype("datetime64[D]"), fold, net_return)
+        found[tickers[name]][arms[which]] = rows
+    yield from found.items()
 
 
-def _cast(column: pa.ChunkedArray, name: str, wanted: pa.DataType) -> pa.ChunkedArray:
-    found = column.type
-    textual = pa.types.is_string(found) or pa.types.is_large_string(found)
-    if pa.types.is_dictionary(found):
-        return _cast(column.cast(found.value_type), name, wanted)
-    numeric = pa.types.is_integer(found) or pa.types.is_floating(found)
-    fits = {
-        pa.string(): textual,
-        pa.date32(): textual or pa.types.is_temporal(found),
-        pa.int64(): numeric or pa.types.is_null(found),
-        pa.float64(): numeric or pa.types.is_decimal(found),
-    }
-    message = f"returns: column {name} has type {found}, expected {wanted}"
-    if not (fits[wanted] or column.null_count == len(column)):
-        raise GateInputError(f"{message}; convert it in what wrote this file")
-    try:
-        if pa.types.is_timestamp(found) and found.tz is not None:
-            column = pc.local_timestamp(column)
-        if wanted == pa.int64() and pa.types.is_floating(found):
-            column = pc.if_else(pc.is_nan(column), None, column)
-        return column.cast(pa.string() if textual else column.type).cast(wanted)
-    except pa.ArrowInvalid as error:
-        raise GateInputError(f"{message}, and does not convert: {error}") from error
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """Distinct names in order of appearance, and the index of each row's name."""
+    encoded = pc.dictionary_encode(column).combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0) if encoded.num_chunks else pa.DictionaryArray.from_arrays([], [])
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
-def ticker_tables(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Split a checked table by ticker, sorted; rows by arm, seed and session."""
-    table = table.set_column(
-        table.column_names.index("seed"), "seed", pc.fill_null(table["seed"], 0)
-    )
-    order = [(name, "ascending") for name in ("ticker", "arm", "seed", "session_date")]
-    table = table.sort_by(order).combine_chunks()
-    for start, stop in _runs(table["ticker"]):
-        yield table["ticker"][start].as_py(), table.slice(start, stop - start)
+def _order(
+    group: NDArray[np.int64], seed: NDArray[np.int64], days: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """What sorts the rows by group, seed and day; None if they stand so already."""
+    if len(group) == 0:
+        return None
+    n_seeds, n_days = (int(values.max()) - int(values.min()) + 1 for values in (seed, days))
+    if (int(group.max()) + 1) * n_seeds * n_days >= 2**62:
+        return np.lexsort((days, seed, group))
+    key = (group * n_seeds + (seed - seed.min())) * n_days + (days - days.min())
+    if bool((key[1:] >= key[:-1]).all()):
+        return None
+    return np.argsort(key, kind="stable")
 
 
-def ticker_record(ticker: str, table: pa.Table) -> TickerRecord:
+def ticker_record(ticker: str, rows: Mapping[str, Rows]) -> TickerRecord:
     """Align one ticker's arms.
 
     Raises:
         GateInputError: Naming ticker, arm and dates, if a required arm is missing, an arm is
-            unknown, a key stands twice, a return is not finite, seeds are not paired, or dates
-            or folds differ between arms.
+            unknown, a key stands twice, a return is not finite or below -1, seeds are not
+            paired, or dates or folds differ between arms.
     """
-    arms = {
-        table["arm"][start].as_py(): _arm_record(
-            ticker, table["arm"][start].as_py(), table.slice(start, stop - start)
-        )
-        for start, stop in _runs(table["arm"])
-    }
+    arms = {arm: _arm_record(ticker, arm, own) for arm, own in sorted(rows.items())}
     for arm in REQUIRED_ARMS:
         if arm not in arms:
             raise GateInputError(
@@ -166,12 +157,10 @@ def ticker_record(ticker: str, table: pa.Table) -> TickerRecord:
             f"{ticker}: seeds are not paired: finetuned has {len(finetuned.returns)}, scratch "
             f"{len(scratch.returns)}; every seed needs both arms"
         )
-    numbers = finetuned.fold
-    first = {number: int(np.argmax(numbers == number)) for number in np.unique(numbers)}
     return TickerRecord(
         ticker,
         finetuned.dates,
-        tuple(np.flatnonzero(numbers == number) for number in sorted(first, key=first.__getitem__)),
+        _folds(finetuned.fold),
         finetuned.returns,
         scratch.returns,
         {
@@ -182,53 +171,71 @@ def ticker_record(ticker: str, table: pa.Table) -> TickerRecord:
     )
 
 
-def _arm_record(ticker: str, arm: str, rows: pa.Table) -> ArmRecord:
+def _folds(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Indices of each fold's sessions, folds in the order of their first session."""
+    names, first = np.unique(numbers, return_index=True)
+    return tuple(np.flatnonzero(numbers == names[i]) for i in np.argsort(first))
+
+
+def _arm_record(ticker: str, arm: str, rows: Rows) -> ArmRecord:
     """Check one arm by itself; ``rows`` are sorted by seed and session."""
     where = f"{ticker} {arm}"
     if arm not in ARMS:
         raise GateInputError(f"{where}: unknown arm, expected one of {', '.join(ARMS)}; rename it")
-    seed = rows["seed"].to_numpy()
-    dates = rows["session_date"].to_numpy().astype("datetime64[D]")
-    values = rows["net_return"].cast(pa.float64()).to_numpy()
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise GateInputError(
-            f"{where}: net_return is not finite on {_some(dates[bad])}; expected a number on every "
-            f"session, 0 where nothing was held; repair the record or leave the ticker out"
-        )
+    _check_values(where, rows)
+    seed, dates = rows.seed, rows.dates
     twice = (seed[1:] == seed[:-1]) & (dates[1:] == dates[:-1])
     if twice.any():
         raise GateInputError(
-            f"{where}: {_some(dates[1:][twice])} stand more than once for one seed; a session is "
-            f"scored once: remove the duplicates"
+            f"{where}: {_some(dates[1:][twice])} stand more than once for one seed, in the same "
+            f"fold or in two; a session is scored once: remove the duplicates"
         )
-    seeds, counts = np.unique(seed, return_counts=True)
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(seed)) + 1))
+    seeds, counts = seed[starts], np.diff(starts, append=len(seed))
     expected = np.arange(len(seeds)) if arm in REQUIRED_ARMS else np.zeros(1, dtype=np.int64)
     if not np.array_equal(seeds, expected):
         raise GateInputError(
             f"{where}: seeds are {seeds.tolist()}, expected "
             f"{_SEEDS[arm in REQUIRED_ARMS]}; number them anew or write what is missing"
         )
-    if len(set(counts.tolist())) != 1:
+    if (counts != counts[0]).any():
         raise GateInputError(
             f"{where}: seeds have {counts.tolist()} sessions, expected equally many; "
             f"{_odd_dates(seed, dates)}; score every seed on every session"
         )
     shape = (len(seeds), int(counts[0]))
-    by_seed, fold = dates.reshape(shape), rows["fold"].to_numpy().reshape(shape)
-    for k in range(1, shape[0]):
-        if not np.array_equal(by_seed[k], by_seed[0]) or not np.array_equal(fold[k], fold[0]):
-            odd = (by_seed[k] != by_seed[0]) | (fold[k] != fold[0])
-            raise GateInputError(
-                f"{where}: seed {k} has other sessions or folds than seed 0, first on "
-                f"{_some(by_seed[k][odd])}; score every seed on the same sessions and folds"
-            )
-    return ArmRecord(by_seed[0], fold[0], values.reshape(shape))
+    by_seed, fold = dates.reshape(shape), rows.fold.reshape(shape)
+    odd = (by_seed != by_seed[0]) | (fold != fold[0])
+    if odd.any():
+        k = int(odd.any(axis=1).argmax())
+        raise GateInputError(
+            f"{where}: seed {k} has other sessions or folds than seed 0, first on "
+            f"{_some(by_seed[k][odd[k]])}; score every seed on the same sessions and folds"
+        )
+    return ArmRecord(by_seed[0], fold[0], rows.net_return.reshape(shape))
+
+
+def _check_values(where: str, rows: Rows) -> None:
+    bad = ~np.isfinite(rows.net_return)
+    if bad.any():
+        raise GateInputError(
+            f"{where}: net_return is not finite on {_some(rows.dates[bad])}; expected a number on "
+            f"every session, 0 where nothing was held; repair the record or leave the ticker out"
+        )
+    impossible = rows.net_return < RUIN - ROUNDING
+    if impossible.any():
+        raise GateInputError(
+            f"{where}: net_return is below -1 on {_some(rows.dates[impossible])}, lowest "
+            f"{rows.net_return.min():.4g}; an account can lose everything (-1) but no more: write "
+            f"simple returns as fractions (-0.02 is a loss of 2 per cent), and -1 on ruin"
+        )
 
 
 def _sessions(ticker: str, arm: str, base: ArmRecord, other: ArmRecord) -> NDArray[np.int64]:
     """Indices into ``base`` of the sessions of ``other``, checked."""
-    due = _due_sessions(base, other) if arm in PARTIAL_ARMS else np.arange(len(base.dates))
+    due = np.arange(len(base.dates))
+    if arm in PARTIAL_ARMS and not np.array_equal(base.dates, other.dates):
+        due = _due_sessions(base, other)
     dates = base.dates[due]
     if not np.array_equal(dates, other.dates):
         raise GateInputError(
@@ -264,11 +271,3 @@ def _some(dates: Dates, limit: int = 3) -> str:
         return "none"
     head = ", ".join(str(day) for day in dates[:limit])
     return head if len(dates) <= limit else f"{head} and {len(dates) - limit} more"
-
-
-def _runs(column: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of equal values in a sorted column."""
-    codes = pc.dictionary_encode(column).combine_chunks().indices.to_numpy()
-    edges = np.flatnonzero(np.diff(codes)) + 1
-    bounds = [0, *edges.tolist(), len(codes)]
-    yield from pairwise(bounds)

@@ -64,20 +64,21 @@ class Difference:
 def sharpe_influence(returns: FloatArray) -> SharpeInfluence:
     """Daily Sharpe ratios and their influence series.
 
-    psi_t = g/v^1.5 (x_t - m) - m/(2 v^1.5) (x_t^2 - g), with m = mean x, g = mean x^2, v = g - m^2.
+    psi_t = g/v^1.5 (x_t - m) - m/(2 v^1.5) (x_t^2 - g), with m = mean x, g = mean x^2, v = g - m^2;
+    with z_t = (x_t - m)/sqrt(v) that is z_t - m/(2 sqrt(v)) (z_t^2 - 1), which is what is computed.
 
     Args:
         returns: Simple net returns, shape (..., T).
     """
-    m = returns.mean(axis=-1, keepdims=True)
-    centred = returns - m
-    v = np.square(centred).mean(axis=-1, keepdims=True)
-    g = v + np.square(m)
-    risk_free = v <= FLAT_RATIO * g
-    safe = np.where(risk_free, 1.0, v)
-    slope = g * centred - 0.5 * m * (np.square(returns) - g)
-    influence = np.where(risk_free, 0.0, slope / safe**1.5)
-    sharpe = np.where(risk_free, 0.0, m / np.sqrt(safe))
+    n = returns.shape[-1]
+    m = returns.sum(axis=-1, keepdims=True) / n
+    z = returns - m
+    v = np.einsum("...t,...t->...", z, z)[..., None] / n
+    risk_free = v <= FLAT_RATIO * (v + m * m)
+    scale = np.sqrt(np.where(risk_free, 1.0, v))
+    sharpe = np.where(risk_free, 0.0, m / scale)
+    z /= np.where(risk_free, np.inf, scale)
+    influence = z - 0.5 * sharpe * (z * z - 1.0)
     return SharpeInfluence(sharpe[..., 0], influence, risk_free[..., 0])
 
 
@@ -152,14 +153,15 @@ def seed_variance(
     n_seeds, n_folds = len(finetuned), len(folds)
     if n_seeds == 1:
         return 2.0 * SINGLE_SEED_SPREAD**2 / n_folds
-    total = 0.0
-    for fold in folds:
-        left, right = sharpe_influence(finetuned[:, fold]), sharpe_influence(scratch[:, fold])
-        influence = left.influence - right.influence
-        spread = np.square(influence - influence.mean(axis=0)).sum()
-        sampling = float(spread) / ((n_seeds - 1) * influence.shape[1] ** 2)
-        between = float(np.var(left.sharpe - right.sharpe, ddof=1))
-        total += max(between - sampling, 0.0)
+    both, total = np.stack((finetuned, scratch)), 0.0
+    for length in sorted({len(fold) for fold in folds}):  # folds of one length at once
+        sessions = np.stack([fold for fold in folds if len(fold) == length])
+        found = sharpe_influence(both[:, :, sessions])  # (2, K, folds, sessions)
+        influence = found.influence[0] - found.influence[1]
+        spread = np.square(influence - influence.mean(axis=0)).sum(axis=(0, 2))
+        sampling = spread / ((n_seeds - 1) * length**2)
+        between = np.var(found.sharpe[0] - found.sharpe[1], axis=0, ddof=1)
+        total += float(np.maximum(between - sampling, 0.0).sum())
     return SESSIONS_PER_YEAR * total / (n_seeds * n_folds**2)
 
 
@@ -180,9 +182,13 @@ def minimum_detectable_effect(se: float, delta_min: float, alpha: float) -> floa
 
 def correlation(left: FloatArray, right: FloatArray) -> float | None:
     """Correlation of two series of shape (T,); None if one has no risk."""
-    if sharpe_influence(np.stack((left, right))).risk_free.any():
+    both = np.stack((left, right))
+    centred = both - both.mean(axis=1, keepdims=True)
+    variance = np.square(centred).mean(axis=1)
+    if (variance <= FLAT_RATIO * np.square(both).mean(axis=1)).any():
         return None
-    return float(np.clip(np.corrcoef(left, right)[0, 1], -1.0, 1.0))
+    scale = sqrt(float(variance[0])) * sqrt(float(variance[1]))
+    return float(np.clip(np.mean(centred[0] * centred[1]) / scale, -1.0, 1.0))
 
 
 def _ratio(difference: float, se: float) -> float:

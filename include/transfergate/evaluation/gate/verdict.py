@@ -160,16 +160,24 @@ _BROKEN = {
 
 
 def _broken_guards(measured: Measurement) -> list[str]:
-    return [
+    reasons = [
         f"It beats the control, but {_BROKEN[name].format(value=guard.value, limit=guard.limit)}."
         for name, guard in measured.guards.items()
-        if guard is not None and not guard.passed
+        if guard is not None and guard.value < guard.limit
     ]
+    if "finetuned" in measured.ruined:
+        reasons.append("It beats the control, but ruin is never promoted.")
+    return reasons
 
 
 def _warnings(measured: Measurement) -> list[str]:
     names = {"flat": "holding nothing", "ridge": "a ridge-linear policy"}
+    trained = {"finetuned": "fine-tuned", "scratch": "from-scratch"}
     reasons = [
+        f"RUIN: a seed of the {trained[arm]} arm lost everything on {session}."
+        for arm, session in measured.ruined.items()
+    ]
+    reasons += [
         f"WEAK CONTROL: the from-scratch arm's Sharpe ratio lies {-control.difference:.2f} below "
         f"{names[name]} (standard error {control.se:.2f}): beating it shows little."
         for name, control in measured.control.items()
