@@ -5,6 +5,7 @@ TransferGateError
 ├── SourceError            a source cannot deliver what was asked
 ├── BarsRejected           a whole batch of bars failed a critical check; nothing was loaded
 ├── WarehouseBusy          another process holds the DuckDB file
+├── WarehouseError         the DuckDB file does not hold what it should
 ├── SnapshotError          a feature snapshot is missing, torn or does not fit
 ├── StorageConflict        a write-once object exists with other content
 ├── MarketError            the market arithmetic got an impossible input
@@ -37,6 +38,10 @@ class BarsRejected(TransferGateError):
 
 class WarehouseBusy(TransferGateError):
     """Another process holds the DuckDB file."""
+
+
+class WarehouseError(TransferGateError):
+    """The DuckDB file does not hold what it should."""
 
 
 class SnapshotError(TransferGateError):

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     """Add the chain's commands."""
     for function in (ingest, features, pretrain, finetune, run):
         _options(add_command(commands, function), function.__name__)
+    add_command(commands, compact)
 
 
 def ingest(options: argparse.Namespace) -> Result:
@@ -32,6 +33,14 @@ def features(options: argparse.Namespace) -> Result:
 
     settings = settings_module.load()
     result = steps.build_features(settings, options.source or settings.ingest.source)
+    return result, lines(result)
+
+
+def compact(options: argparse.Namespace) -> Result:
+    """Rewrite the warehouse file without the space that deleted rows left."""
+    from transfergate import steps
+
+    result = steps.compact(settings_module.load())
     return result, lines(result)
 
 

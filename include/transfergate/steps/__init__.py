@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transfergate.steps.features import build_features as build_features
+    from transfergate.steps.features import compact as compact
     from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
     from transfergate.steps.finetuning import plan_finetune as plan_finetune
     from transfergate.steps.ingest import fetch_bars as fetch_bars
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "validate_bars": "ingest",
     "load_bars": "ingest",
     "build_features": "features",
+    "compact": "features",
     "pretrain_foundation": "pretraining",
     "backtest_foundation": "pretraining",
     "register_foundation": "pretraining",

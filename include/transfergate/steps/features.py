@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from typing import Any
 
 from transfergate.settings import Settings
 from transfergate.storage import ArtefactStore
+from transfergate.warehouse.compaction import compact_warehouse
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.publish import SnapshotRequest, publish_snapshot
 
@@ -56,3 +58,18 @@ def build_features(settings: Settings, source: str) -> dict[str, Any]:
     }
     log.info("features of %s: snapshot %s, %d rows", source, published.id, result["rows"])
     return result
+
+
+def compact(settings: Settings) -> dict[str, Any]:
+    """Rewrite the warehouse file without the space of deleted rows.
+
+    Returns:
+        ``bytes_before, bytes_after``.
+
+    Raises:
+        WarehouseBusy: If another process holds the warehouse for too long.
+    """
+    done = compact_warehouse(
+        settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
+    )
+    return asdict(done)
