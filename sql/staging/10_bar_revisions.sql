@@ -15,18 +15,3 @@ create table if not exists bar_revisions (
     batch_id varchar not null,
     known_at timestamptz not null
 );
-
--- Never filled: a trigger needs somewhere to write to, and error() stops it before it does.
-create table if not exists refused_writes (message varchar);
-
-create or replace trigger bar_revisions_are_not_updated
-after update on bar_revisions
-for each statement
-insert into refused_writes
-select error('bar_revisions is append-only: write a new revision instead of an update');
-
-create or replace trigger bar_revisions_are_not_deleted
-after delete on bar_revisions
-for each statement
-insert into refused_writes
-select error('bar_revisions is append-only: write a new revision instead of a delete');

@@ -7,7 +7,6 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 
@@ -104,30 +103,6 @@ def test_loads_never_share_a_moment_even_if_the_clock_stands_still(warehouse):
 def test_sources_do_not_mix(warehouse):
     load(warehouse, "b1", bars({}), source="s")
     assert load(warehouse, "b2", bars({}), source="t").new_revisions == 1
-
-
-def test_prices_are_adjusted_by_the_vendors_factor_and_volume_is_not(warehouse):
-    load(warehouse, "b1", bars({"adj_close": 0.75}, {"ticker": "B"}))
-    found = rows(
-        warehouse,
-        "select ticker, open, high, low, close, volume, raw_close "
-        "from bars_adjusted('s', now()) order by ticker",
-    )
-    assert found == [
-        ("A", 0.5, 1.0, 0.25, 0.75, 10.0, 1.5),
-        ("B", 1.0, 2.0, 0.5, 1.5, 10.0, 1.5),
-    ]
-
-
-@pytest.mark.parametrize(
-    "write",
-    ["update bar_revisions set close = 2", "delete from bar_revisions", "truncate bar_revisions"],
-)
-def test_revisions_can_be_neither_changed_nor_deleted(warehouse, write):
-    load(warehouse, "b1", bars({}))
-    with pytest.raises(duckdb.Error, match="append-only"):
-        warehouse.execute(write)
-    assert rows(warehouse, "select close from bar_revisions") == [(1.5,)]
 
 
 @pytest.mark.parametrize("received", [1, 3])

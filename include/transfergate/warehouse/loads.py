@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from transfergate.errors import BarsRejected
 from transfergate.storage.bars import BAR_SCHEMA
+from transfergate.storage.landing import Reference
+from transfergate.warehouse.reference import append_reference, new_facts
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,6 @@ _STORED = (
     *("batch_id", "source", "received", "loaded", "new_revisions", "unchanged", "quarantined"),
     *("tickers", "first_session", "last_session"),
 )
-_COLUMNS = ", ".join(BAR_SCHEMA.names)
 _VALUES = ("open", "high", "low", "close", "volume", "adj_close", "currency")
 _DIFFERS = " or ".join(f"current.{name} is distinct from new.{name}" for name in _VALUES)
 
@@ -40,6 +41,9 @@ class LoadCounts:
     last_session: date | None
     known_at: datetime
     already_loaded: bool
+    new_actions: int = 0
+    new_instruments: int = 0
+    new_symbols: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The same under the same names; dates and the moment as ISO text."""
@@ -58,10 +62,12 @@ def load_batch(
     quarantine: pa.Table,
     received: int,
     known_at: datetime,
+    reference: Reference | None = None,
 ) -> LoadCounts:
-    """Append the accepted bars that changed, the refused rows, and the batch's counts.
+    """Append what changed of bars and reference data, the refused rows, and the batch's counts.
 
-    A bar equal to its current revision adds nothing. A batch that is there already is left
+    A bar or fact equal to its current revision adds nothing; one that the batch does not bring
+    stays as it is. A batch that is there already is left
     as it is. ``known_at`` is moved to just after the last load where it is not later, so
     that no two loads share a moment.
 
@@ -69,19 +75,26 @@ def load_batch(
         conn: An open warehouse, in no transaction; left in none.
         source: Where the bars come from; sources never mix.
         batch_id: Names the batch; loading it again is a no-op.
-        accepted: Bars' schema, one row per ticker and session.
-        quarantine: ``row_id int64``, the bars' columns, ``reasons list<string>``.
+        accepted: The bars' columns, one row per ticker and session.
+        quarantine: ``row_id int64``, the bars' columns, ``reasons list<string>``, and what else
+            the quarantine's table holds.
         received: Rows of the batch before they were judged.
         known_at: When the batch became known, with a time zone.
+        reference: Actions, instruments and symbols that came with the bars; None for none.
 
     Raises:
-        BarsRejected: If rows were lost or invented on the way; nothing is loaded.
+        BarsRejected: If rows were lost or invented on the way, or reference data cannot be
+            stored; nothing is loaded.
     """
+    facts = reference or Reference()
+    bars = accepted.select(BAR_SCHEMA.names)
     conn.execute("begin")
     try:
         counts = stored_counts(conn, batch_id)
         if counts is None:
-            counts = _append(conn, source, batch_id, accepted, quarantine, received, known_at)
+            moment = _after_last_load(conn, known_at)
+            append_reference(conn, source=source, batch_id=batch_id, reference=facts, moment=moment)
+            counts = _append(conn, source, batch_id, bars, quarantine, received, moment)
         conn.execute("commit")
     except BaseException:
         conn.execute("rollback")
@@ -111,6 +124,7 @@ def stored_counts(conn: duckdb.DuckDBPyConnection, batch_id: str) -> LoadCounts 
         **dict(zip(_STORED, values, strict=True)),
         known_at=_moment(microseconds),
         already_loaded=True,
+        **new_facts(conn, batch_id),
     )
 
 
@@ -121,9 +135,8 @@ def _append(
     accepted: pa.Table,
     quarantine: pa.Table,
     received: int,
-    known_at: datetime,
+    moment: datetime,
 ) -> LoadCounts:
-    moment = _after_last_load(conn, known_at)
     conn.register("accepted_bars", accepted)
     conn.register("refused_rows", quarantine)
     try:
@@ -139,9 +152,9 @@ def _append(
             {"source": source, "batch_id": batch_id, "moment": moment},
         )
         conn.execute(
-            f"""
+            """
             insert into quarantine by name
-            select row_id, {_COLUMNS}, reasons, ? as batch_id, ? as source
+            select refused_rows.*, ? as batch_id, ? as source
             from refused_rows order by row_id
             """,
             [batch_id, source],
@@ -204,6 +217,7 @@ def _count(
     return LoadCounts(
         *(batch_id, source, received, present, new, present - new, refused),
         *(tickers, first, last, moment, False),
+        **new_facts(conn, batch_id),
     )
 
 
