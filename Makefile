@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench retrain up test check format golden bench lock clean
+.PHONY: help setup setup-dev setup-bench retrain up test check format golden drills bench lock clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCE ?= sample
 DATA ?=
 SOURCES ?=
+KILLS ?= 210
 TARGETS ?=
 RESULT ?=
 PORT ?= 8080
@@ -66,6 +67,9 @@ format: setup-dev ## Rewrite files in the house's format
 
 golden: setup-dev ## Rewrite tests/golden from what the code does now; read the diff before committing
 	@exec $(BIN)/python -m pytest -m golden --rewrite-golden
+
+drills: setup-dev ## Kill ingest, features and compaction at random moments; count what is torn (KILLS=)
+	@exec $(BIN)/python -m drills.data_plane --kills '$(KILLS)'
 
 bench: setup-bench ## Comparisons with named peers, into docs/benchmarks.md
 	@exec $(BIN)/python -m benchmarks

@@ -1,0 +1,1 @@
+"""Drills that break things on purpose and look at what is left: ``make drills``."""
