@@ -97,7 +97,7 @@ def _scored_folds_agree(
     left, right = one["results"][0], two["results"][0]
     assert left["status"] == right["status"] == "trained", (left["reason"], right["reason"])
     assert left["recipe"] == right["recipe"]
-    base = f"finetunes/{left['recipe']}/TGT"
+    base = f"ledger/{left['recipe']}/TGT"
     for key in calm.keys(base):
         if not key.endswith("fold.json"):
             continue

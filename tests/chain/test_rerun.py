@@ -68,7 +68,7 @@ def _champion_is_scored_again_alike(
     settings: Settings, ledger: Path, result: dict[str, Any]
 ) -> None:
     """A champion that came after the fine-tuning is scored when that is found done."""
-    rows = sorted(ledger.rglob("champion@*.parquet"))
+    rows = sorted(ledger.glob("TGT/champion@*/*.parquet"))
     assert len(rows) >= 2, "its own kept folds, and those after it"
     before = _tree(ledger)
     rows[0].unlink()

@@ -9,7 +9,7 @@ from transfergate.evaluation.ledger import SCHEMA, Ledger
 from transfergate.storage import ArtefactStore
 
 
-def rows(start="2012-01-02", n=5, n_seeds=2, value=0.001, version=None):
+def rows(start="2012-01-02", n=5, n_seeds=2, value=0.001):
     size = n * n_seeds
     dates = np.tile(np.datetime64(start) + np.arange(n), n_seeds)
     return pa.table(
@@ -20,7 +20,6 @@ def rows(start="2012-01-02", n=5, n_seeds=2, value=0.001, version=None):
             "position": np.ones(size),
             "turnover": np.zeros(size),
             "cost": np.zeros(size),
-            "model_version": pa.array([version] * size, pa.string()),
         }
     )
 
@@ -34,10 +33,14 @@ def files(tmp_path):
     return {p: p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()}
 
 
-def test_what_is_appended_is_read_back_sorted(ledger):
-    assert ledger.append("r1", "GOOG", 1, "scratch", rows("2012-02-01"))
-    assert ledger.append("r1", "GOOG", 0, "scratch", rows())
-    assert ledger.append("r1", "GOOG", 0, "finetuned", rows().take(pa.array(range(9, -1, -1))))
+def publish(ledger, fold=0, table=None, recipe="r1", ticker="GOOG", **arms):
+    table = rows() if table is None else table
+    return ledger.publish_fold(recipe, ticker, fold, {"scratch": table} | arms, {"fold": fold})
+
+
+def test_what_is_published_is_read_back_sorted(ledger):
+    assert publish(ledger, 1, rows("2012-02-01"))
+    assert publish(ledger, finetuned=rows().take(pa.array(range(9, -1, -1))))
     table = ledger.read("r1", "GOOG")
     assert table.schema == SCHEMA
     assert table.num_rows == 30
@@ -49,64 +52,110 @@ def test_what_is_appended_is_read_back_sorted(ledger):
     )
 
 
+def test_a_fold_is_one_folder_with_its_record_and_files(ledger, tmp_path):
+    ledger.publish_fold("r1", "GOOG", 7, {"scratch": rows()}, {"a": 1}, {"weights.bin": b"w"})
+    folder = tmp_path / "ledger/r1/GOOG/fold-000007"
+    assert {path.name for path in folder.iterdir()} == {
+        "scratch.parquet",
+        "fold.json",
+        "weights.bin",
+    }
+    assert ledger.folds("r1", "GOOG") == [7]
+    record = ledger.record("r1", "GOOG", 7)
+    assert record["a"] == 1
+    assert record["rows"]["scratch"]["rows"] == 10
+
+
+def test_rows_without_their_record_do_not_count(ledger, tmp_path):
+    publish(ledger)
+    (tmp_path / "ledger/r1/GOOG/fold-000000/fold.json").unlink()
+    assert ledger.folds("r1", "GOOG") == []
+    assert ledger.read("r1", "GOOG").num_rows == 0
+
+
+def test_rows_that_changed_after_publishing_are_refused(ledger, tmp_path):
+    publish(ledger)
+    publish(Ledger(ArtefactStore(tmp_path / "other")), table=rows(value=0.5))
+    forged = (tmp_path / "other/ledger/r1/GOOG/fold-000000/scratch.parquet").read_bytes()
+    (tmp_path / "ledger/r1/GOOG/fold-000000/scratch.parquet").write_bytes(forged)
+    with pytest.raises(StorageConflict, match="not the rows that were published"):
+        ledger.read("r1", "GOOG")
+
+
 def test_nothing_written_reads_as_an_empty_record(ledger):
     assert ledger.read("r1", "GOOG").num_rows == 0
 
 
-def test_writing_the_same_again_changes_nothing(ledger, tmp_path):
-    ledger.append("r1", "GOOG", 0, "scratch", rows())
+def test_publishing_the_same_again_changes_nothing(ledger, tmp_path):
+    publish(ledger)
     before = files(tmp_path)
-    assert ledger.append("r1", "GOOG", 0, "scratch", rows()) is False
+    assert publish(ledger) is False
     assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("other", [rows(value=0.002), rows(n=4), rows(n_seeds=3)])
 def test_rescoring_is_refused_and_changes_nothing(ledger, tmp_path, other):
-    ledger.append("r1", "GOOG", 0, "scratch", rows())
+    publish(ledger)
     before = files(tmp_path)
     with pytest.raises(StorageConflict, match="scored before"):
-        ledger.append("r1", "GOOG", 0, "scratch", other)
+        publish(ledger, table=other)
+    with pytest.raises(StorageConflict, match="scored before"):
+        publish(ledger, finetuned=rows())
     assert files(tmp_path) == before
 
 
 def test_a_session_belongs_to_one_fold(ledger, tmp_path):
-    ledger.append("r1", "GOOG", 0, "scratch", rows())
+    publish(ledger)
     before = files(tmp_path)
     with pytest.raises(StorageConflict, match="2012-01-06"):
-        ledger.append("r1", "GOOG", 1, "scratch", rows("2012-01-06"))
+        publish(ledger, 1, rows("2012-01-06"))
     assert files(tmp_path) == before
-    assert ledger.append("r1", "GOOG", 1, "scratch", rows("2012-01-07"))
+    assert publish(ledger, 1, rows("2012-01-07"))
 
 
 def test_a_session_twice_in_one_fold_is_refused(ledger, tmp_path):
     with pytest.raises(StorageConflict, match="twice"):
-        ledger.append("r1", "GOOG", 0, "scratch", pa.concat_tables([rows(), rows(value=0.1)]))
+        publish(ledger, table=pa.concat_tables([rows(), rows(value=0.1)]))
     assert files(tmp_path) == {}
 
 
 def test_two_versions_of_a_champion_stand_side_by_side(ledger):
-    ledger.append("r1", "GOOG", 0, "champion", rows(n_seeds=1, version="aa11"))
-    ledger.append("r1", "GOOG", 0, "champion", rows(n_seeds=1, version="bb22", value=0.5))
+    ledger.append_champion("r1", "GOOG", 0, "aa11", rows(n_seeds=1))
+    ledger.append_champion("r1", "GOOG", 0, "bb22", rows(n_seeds=1, value=0.5))
     assert set(ledger.read("r1", "GOOG")["model_version"].to_pylist()) == {"aa11", "bb22"}
+    assert ledger.holds_champion("r1", "GOOG", 0, "aa11")
+    assert not ledger.holds_champion("r1", "GOOG", 1, "aa11")
 
 
-def test_recipes_and_tickers_are_records_of_their_own(ledger):
+def test_a_champion_is_scored_once(ledger, tmp_path):
+    assert ledger.append_champion("r1", "GOOG", 0, "aa11", rows(n_seeds=1))
+    before = files(tmp_path)
+    assert ledger.append_champion("r1", "GOOG", 0, "aa11", rows(n_seeds=1)) is False
+    with pytest.raises(StorageConflict, match="scored before"):
+        ledger.append_champion("r1", "GOOG", 0, "aa11", rows(n_seeds=1, value=0.2))
+    with pytest.raises(StorageConflict, match="one fold"):
+        ledger.append_champion("r1", "GOOG", 1, "aa11", rows(n_seeds=1))
+    assert files(tmp_path) == before
+
+
+def test_a_change_of_recipe_starts_a_new_record(ledger):
     for recipe, ticker in (("r1", "GOOG"), ("r2", "GOOG"), ("r1", "^GSPC")):
-        assert ledger.append(recipe, ticker, 0, "scratch", rows())
+        assert publish(ledger, recipe=recipe, ticker=ticker)
     assert ledger.read("r1", "GOOG").num_rows == 10
+    assert ledger.folds("r2", "GOOG") == [0]
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        Ledger(ArtefactStore(tmp_path / name)).append("r", "T", 0, "scratch", rows())
+        publish(Ledger(ArtefactStore(tmp_path / name)))
     left, right = (list(files(tmp_path / name).values()) for name in ("a", "b"))
     assert left == right
 
 
-def test_concurrent_writers_of_one_key_leave_one_record(ledger):
+def test_concurrent_writers_of_one_fold_leave_one_record(ledger):
     def write(value):
         try:
-            return ledger.append("r", "T", 0, "scratch", rows(value=value))
+            return publish(ledger, table=rows(value=value))
         except StorageConflict:
             return "conflict"
 
@@ -114,13 +163,14 @@ def test_concurrent_writers_of_one_key_leave_one_record(ledger):
         outcomes = list(pool.map(write, [0.1, 0.2] * 8))
     assert outcomes.count(True) == 1
     assert outcomes.count("conflict") == 8
-    assert ledger.read("r", "T").num_rows == 10
+    assert ledger.read("r1", "GOOG").num_rows == 10
 
 
 @pytest.mark.parametrize(
     ("arm", "ticker", "table"),
     [
         ("best_of", "GOOG", rows()),
+        ("champion", "GOOG", rows()),
         ("scratch", "../up", rows()),
         ("scratch", "GOOG", rows().drop_columns(["cost"])),
         ("scratch", "GOOG", rows().slice(0, 0)),
@@ -128,4 +178,4 @@ def test_concurrent_writers_of_one_key_leave_one_record(ledger):
 )
 def test_malformed_rows_are_refused(ledger, arm, ticker, table):
     with pytest.raises(ValueError, match=r"."):
-        ledger.append("r1", ticker, 0, arm, table)
+        ledger.publish_fold("r1", ticker, 0, {arm: table})

@@ -71,6 +71,7 @@ def write_record(store, ticker, edge, *, n_folds=8, seed=1, champion=None):
     for fold in range(n_folds):
         common = rng.normal(0, 0.01, 63)
         start = np.datetime64("2010-01-04") + 100 * fold
+        arms = {}
         for arm, n_seeds, mean in (
             ("finetuned", 5, edge),
             ("scratch", 5, 0.0),
@@ -81,14 +82,15 @@ def write_record(store, ticker, edge, *, n_folds=8, seed=1, champion=None):
         ):
             noise = rng.normal(0, 0.004, 63) + rng.normal(0, 0.001, (n_seeds, 63))
             returns = (common + noise + 0.01 * (mean + 0.3) / np.sqrt(252)).ravel()
-            ledger.append(RECIPE, ticker, fold, arm, ledger_rows(start, n_seeds, returns))
+            arms[arm] = ledger_rows(start, n_seeds, returns)
+        ledger.publish_fold(RECIPE, ticker, fold, arms)
         if champion:
             version, mean = champion
             returns = common + 0.01 * mean / np.sqrt(252) + rng.normal(0, 0.002, 63)
-            ledger.append(RECIPE, ticker, fold, "champion", ledger_rows(start, 1, returns, version))
+            ledger.append_champion(RECIPE, ticker, fold, version, ledger_rows(start, 1, returns))
 
 
-def ledger_rows(start, n_seeds, returns, version=None):
+def ledger_rows(start, n_seeds, returns):
     n = len(returns)
     dates = np.tile(start + np.arange(63), n_seeds)
     return pa.table(
@@ -99,7 +101,6 @@ def ledger_rows(start, n_seeds, returns, version=None):
             "position": np.ones(n),
             "turnover": np.full(n, 0.1),
             "cost": np.zeros(n),
-            "model_version": pa.array([version] * n, pa.string()),
         }
     )
 
@@ -288,7 +289,7 @@ def test_a_failed_audit_is_invalid(settings, store, results):
 
 def test_nan_in_one_tickers_record_does_not_stop_the_rest(settings, store, results):
     bad = ledger_rows(np.datetime64("2010-01-04"), 1, np.full(63, np.nan))
-    Ledger(store).append(RECIPE, "NANS", 0, "finetuned", bad)
+    Ledger(store).publish_fold(RECIPE, "NANS", 0, {"finetuned": bad})
     results[3] = trained(store, "NANS", "n1")
     verdicts = judging.judge(settings, "f1", results)["verdicts"]
     assert verdicts["NANS"] == "INVALID"

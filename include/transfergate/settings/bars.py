@@ -13,8 +13,9 @@ from transfergate.settings.base import Params, Ticker
 class UniverseParams(Params):
     """Who teaches, who is taught, and which series is the index.
 
-    ``sources`` and ``targets`` left empty are filled from the snapshot: every
-    ``target_every``-th ticker in alphabetical order is a target, the others are sources.
+    ``sources`` and ``targets`` left empty are filled from the snapshot: one ticker in
+    ``target_every``, by a hash of its name, is a target, the others are sources. A listing
+    therefore changes the role of no other ticker.
     """
 
     sources: tuple[Ticker, ...] = ()

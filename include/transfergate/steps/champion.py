@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transfergate.evaluation.baselines import Path
-from transfergate.evaluation.ledger import Ledger
+from transfergate.evaluation.ledger import RECORD, Ledger, fold_key
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Weights
 from transfergate.market.panel import Panel
@@ -59,7 +59,7 @@ def score_champion(
     store, ticker = snapshot.store, panel.tickers[0]
     ledger = Ledger(store)
     open_folds = [
-        fold for fold in folds if not ledger.holds(recipe, ticker, fold.number, "champion", version)
+        fold for fold in folds if not ledger.holds_champion(recipe, ticker, fold.number, version)
     ]
     if not open_folds:
         return 0
@@ -80,8 +80,8 @@ def score_champion(
         paths = model_paths(
             panel, on_device, test_window(fold), market, network, bundle["burn_in_sessions"]
         )
-        rows = ledger_rows(panel, fold, [_mean(paths, flat)], version)
-        scored += ledger.append(recipe, ticker, fold.number, "champion", rows)
+        rows = ledger_rows(panel, fold, [_mean(paths, flat)])
+        scored += ledger.append_champion(recipe, ticker, fold.number, version, rows)
     return scored
 
 
@@ -98,9 +98,9 @@ def _unseen_weights(
     """Weights that know nothing of the fold's test, and whether they stay flat; or None."""
     ticker, test = bundle["ticker"], test_window(fold)
     dates = [str(panel.sessions[test.first]), str(panel.sessions[test.stop - 1])]
-    folder = f"finetunes/{bundle['recipe']}/{ticker}/{fold.name}"
-    if store.exists(f"{folder}/fold.json"):
-        record = store.read_json(f"{folder}/fold.json")
+    folder = fold_key(bundle["recipe"], ticker, fold.number)
+    if store.exists(f"{folder}/{RECORD}"):
+        record = store.read_json(f"{folder}/{RECORD}")
         if record["windows"]["test"] == dates:
             flat = record["arms"][FINETUNED]["choice"] is None
             key = f"{folder}/weights.safetensors"

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from transfergate.errors import NotEnoughData, SettingsError, TransferGateError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.evaluation.splits import (
@@ -23,7 +21,6 @@ from transfergate.settings import MarketParams, NetworkParams, Settings, WalkFor
 from transfergate.steps.champion import score_champion
 from transfergate.steps.folds import target_folds
 from transfergate.steps.pretraining import (
-    default_targets,
     foundation_weights,
     load_panel,
     log_progress,
@@ -49,7 +46,9 @@ log = logging.getLogger(__name__)
 def plan_finetune(
     settings: Settings, foundation_version: str, targets: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the target tickers, sorted; a target may not be a source of the foundation.
+    """Return the target tickers, sorted: those named now, else those of the pre-training.
+
+    A target may not be a source of the foundation.
 
     Raises:
         SettingsError: If a target is a source, there is no target, or none has bars. One without
@@ -58,13 +57,13 @@ def plan_finetune(
     store = ArtefactStore(settings.artefact_root)
     manifest = read_foundation(store, foundation_version)
     snapshot = open_snapshot(store, manifest["snapshot_id"])
-    wanted = sorted(targets or default_targets(settings, snapshot, manifest["sources"]))
+    wanted = sorted(targets or manifest["targets"])
     both = sorted(set(wanted) & set(manifest["sources"]))
     if both or not wanted:
         raise SettingsError(
             f"targets {wanted} of foundation {foundation_version}: {both} are among its sources, "
-            f"expected at least one target that is not; name other targets or pre-train without "
-            f"those tickers"
+            f"expected at least one target that is not; name other targets, pre-train without "
+            f"those tickers, or lower target_every where the default rule left no target"
         )
     if not set(wanted) & set(snapshot.manifest["tickers"]):
         raise SettingsError(
@@ -147,7 +146,8 @@ class _TickerRun:
         use_threads(self.settings.torch_threads)
         panel = load_panel(self.snapshot, [self.ticker]).to(choose_device(self.settings.device))
         folds = self._folds(panel)
-        new = [fold for fold in folds if not self.store.exists(self._fold_key(fold))]
+        recorded = set(self.ledger.folds(self.recipe, self.ticker))
+        new = [fold for fold in folds if fold.number not in recorded]
         refit = refit_fold(len(panel.sessions), self.walk_forward)
         first = first_ready(panel, [0])
         refit = Fold(refit.number, Window(first, refit.train.stop), refit.validation, None)
@@ -171,7 +171,7 @@ class _TickerRun:
             self._record_fold(panel, fold, arms, select_models(foundations, [number]))
         candidate = self._publish_candidate(panel, runs[-1], folds)
         self.score_champion(candidate, panel)
-        records = [self.store.read_json(self._fold_key(fold)) for fold in folds]
+        records = [self.ledger.record(self.recipe, self.ticker, fold.number) for fold in folds]
         return {
             "candidate": candidate,
             "new_folds": len(new),
@@ -207,30 +207,23 @@ class _TickerRun:
 
     def _folds(self, panel: Panel) -> list[Fold]:
         checkpoints = self.manifest["checkpoints"]
-        prefix = f"finetunes/{self.recipe}/{self.ticker}"
-        names = {key.split("/")[3] for key in self.store.keys(prefix) if key.endswith("/fold.json")}
         return target_folds(
             panel,
             self.snapshot.manifest["first_session_ordinal"],
             self.walk_forward,
             pretrained={checkpoint["fold"] for checkpoint in checkpoints},
-            recorded={int(name.removeprefix("fold-")) for name in names},
+            recorded=set(self.ledger.folds(self.recipe, self.ticker)),
         )
-
-    def _fold_key(self, fold: Fold) -> str:
-        return f"finetunes/{self.recipe}/{self.ticker}/{fold.name}/fold.json"
 
     def _record_fold(
         self, panel: Panel, fold: Fold, arms: dict[str, ArmRun], foundation: Weights
     ) -> None:
-        """Ledger rows first, the fold's record last: a retry after a crash repeats both."""
+        """Publish rows of every arm, weights and record of one fold at once."""
         market, network = self.market, self.network
-        for name, run in arms.items():
-            self._append(
-                fold,
-                name,
-                ledger_rows(panel, fold, arm_paths(panel, run, market, network, self.burn_in)),
-            )
+        rows = {
+            name: ledger_rows(panel, fold, arm_paths(panel, run, market, network, self.burn_in))
+            for name, run in arms.items()
+        }
         references = reference_paths(
             panel,
             fold,
@@ -240,8 +233,7 @@ class _TickerRun:
             burn_in=self.burn_in,
             seed_parts=self.seed_parts,
         )
-        for name, path in references.items():
-            self._append(fold, name, ledger_rows(panel, fold, [path]))
+        rows |= {name: ledger_rows(panel, fold, [path]) for name, path in references.items()}
         checkpoint = next(
             item for item in self.manifest["checkpoints"] if item["fold"] == fold.number
         )
@@ -260,10 +252,9 @@ class _TickerRun:
             "weights_sha256": sha256(content),
             "arms": {name: arm_record(run) for name, run in arms.items()},
         }
-        publish(self.store, self._fold_key(fold).rsplit("/", 1)[0], record, "fold.json", content)
-
-    def _append(self, fold: Fold, arm: str, rows: pa.Table) -> None:
-        self.ledger.append(self.recipe, self.ticker, fold.number, arm, rows)
+        self.ledger.publish_fold(
+            self.recipe, self.ticker, fold.number, rows, record, {"weights.safetensors": content}
+        )
 
     def _publish_candidate(self, panel: Panel, run: ArmRun, folds: Sequence[Fold]) -> str:
         """Publish the refit as a model version: K policies, how to average them, and lineage."""

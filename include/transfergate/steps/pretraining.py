@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergate.errors import RegistryError, SettingsError
+from transfergate.errors import RegistryError
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
@@ -25,6 +25,7 @@ from transfergate.storage import (
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrain_family
 from transfergate.transfer.recipe import document_hash, foundation_document
+from transfergate.transfer.universe import resolve_universe
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,17 @@ def pretrain_foundation(
     """
     store = ArtefactStore(settings.artefact_root)
     snapshot = open_snapshot(store, snapshot_id)
-    tickers = source_tickers(settings, snapshot, sources, targets)
-    document = foundation_document(settings, snapshot, tickers)
-    version = content_hash(document_hash(document), snapshot.id, str(settings.seed))
+    universe = resolve_universe(
+        settings.source(snapshot.manifest["source"]).universe,
+        snapshot.manifest["tickers"],
+        sources,
+        targets,
+    )
+    tickers = universe.sources
+    document = foundation_document(settings, snapshot, universe.rule)
+    version = content_hash(
+        document_hash(document), snapshot.id, str(settings.seed), *universe.targets
+    )
     if store.exists(f"foundations/{version}"):
         log.info("foundation %s exists, trained on the same snapshot: nothing to do", version)
         return version
@@ -81,7 +90,8 @@ def pretrain_foundation(
         "version": version,
         "snapshot_id": snapshot.id,
         "source": snapshot.manifest["source"],
-        "sources": list(tickers),
+        "sources": tickers,
+        "targets": universe.targets,
         "document": document,
         "seed": settings.seed,
         "code_version": settings.code_version,
@@ -178,45 +188,10 @@ def register_foundation(
         "snapshot_id": manifest["snapshot_id"],
         "source": manifest["source"],
         "sources": manifest["sources"],
-        "targets": default_targets(
-            settings, open_snapshot(store, manifest["snapshot_id"]), manifest["sources"]
-        ),
+        "targets": manifest["targets"],
         "unseen_sharpe": report["mean_sharpe"],
         "registered": created,
     }
-
-
-def source_tickers(
-    settings: Settings,
-    snapshot: Snapshot,
-    sources: Sequence[str] | None,
-    targets: Sequence[str] | None,
-) -> list[str]:
-    """Resolve who teaches: what was asked, else the universe, else all but the targets."""
-    universe = settings.source(snapshot.manifest["source"]).universe
-    available = list(snapshot.manifest["tickers"])
-    wanted = list(sources or universe.sources)
-    held_back = list(targets or universe.targets)
-    if not wanted and not held_back:
-        held_back = available[:: universe.target_every]
-    chosen = sorted(wanted or (t for t in available if t not in held_back))
-    both = sorted(set(chosen) & set(held_back if targets or not sources else ()))
-    missing = sorted(set(chosen) - set(available))
-    if both or missing or not chosen:
-        raise SettingsError(
-            f"source tickers {chosen} of snapshot {snapshot.id}: both source and target: {both}; "
-            f"not in the snapshot: {missing}; it has {available[:20]}; name other sources or "
-            f"ingest the missing bars"
-        )
-    return chosen
-
-
-def default_targets(settings: Settings, snapshot: Snapshot, sources: Sequence[str]) -> list[str]:
-    """Targets of the source's universe that are in the snapshot, else all but the sources."""
-    universe = settings.source(snapshot.manifest["source"]).universe
-    available = list(snapshot.manifest["tickers"])
-    wanted = [ticker for ticker in universe.targets if ticker in available]
-    return [t for t in (wanted or available) if t not in sources]
 
 
 def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:

@@ -1,13 +1,14 @@
 """The recipe: the hash of everything that defines both arms, and the seeds derived from it.
 
 What is judged is a recipe, not a set of weights. It covers the universe rule, the feature SQL,
-the market, the network, both budgets, the grid and the folds; it leaves out data, snapshot, dates
-and seeds, so that a later retrain of the same recipe extends the same out-of-sample record.
+the market, the network, both budgets, the grid and the folds; it leaves out data, snapshot, dates,
+seeds and the tickers that a rule happens to give, so that a later retrain of the same recipe, after
+listings too, extends the same out-of-sample record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from transfergate.settings import Settings
@@ -15,12 +16,12 @@ from transfergate.storage import Snapshot, content_hash, json_bytes
 
 
 def foundation_document(
-    settings: Settings, snapshot: Snapshot, sources: Sequence[str]
+    settings: Settings, snapshot: Snapshot, rule: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What defines a foundation, apart from its data."""
+    """What defines a foundation, apart from its data; ``rule`` is the universe's."""
     return {
         "source": snapshot.manifest["source"],
-        "source_tickers": sorted(sources),
+        "universe": dict(rule),
         "index": snapshot.manifest["index"],
         "features": snapshot.manifest["features"],
         "feature_sql": snapshot.manifest["sql_hash"],

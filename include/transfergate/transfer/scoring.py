@@ -101,9 +101,7 @@ def reference_paths(
     }
 
 
-def ledger_rows(
-    panel: Panel, fold: Fold, paths: Sequence[Path], model_version: str | None = None
-) -> pa.Table:
+def ledger_rows(panel: Panel, fold: Fold, paths: Sequence[Path]) -> pa.Table:
     """Rows of one arm in one fold; path k becomes seed k."""
     test = test_window(fold)
     dates = np.asarray(panel.sessions[test.first : test.stop], dtype="datetime64[D]")
@@ -116,7 +114,6 @@ def ledger_rows(
             "position": pa.array(np.concatenate([path.position for path in paths])),
             "turnover": pa.array(np.concatenate([path.turnover for path in paths])),
             "cost": pa.array(np.concatenate([path.cost for path in paths])),
-            "model_version": pa.array([model_version] * (n_paths * n), pa.string()),
         }
     )
 
