@@ -189,11 +189,28 @@ def test_validation_selects_the_best_weights_and_the_budget_runs_in_full():
         assert torch.equal(result.last_weights[name], seen[3][name])
     assert [p.update for p in progress] == [1, 2, 3, 4, 5, 6]
     assert (result.steps_per_model, result.updates_per_model) == (6 * 3 * 20, 12)
+    assert result.meter.env_steps.tolist() == [6 * 3 * 20] * 2
     assert result.objective.shape == (6, 2)
 
 
 class Killed(Exception):
     pass
+
+
+def test_the_meter_counts_the_latest_return_that_was_read():
+    panel, net = panel_with_defects(), network()
+    slices = tuple(TrainingSlice((i,), 0, stop) for i, stop in enumerate((90, 150)))
+    whole = plan(2, slices=slices)
+    few = SHORT.model_copy(update={"n_updates": 40, "n_paths": 8, "tail_sessions": 0})
+    result = train(panel, whole, net, init_weights(net, 4, 3, whole.seeds), optimiser=few)
+    # starts are drawn from many: the last possible one is seldom missed, and never passed
+    for last, stop in zip(result.meter.last_session.tolist(), (90, 150), strict=True):
+        assert stop - 4 <= last <= stop - 1
+    shocked = panel.intraday.clone()
+    shocked[0, int(result.meter.last_session[0]) + 1 :] += 0.3
+    other = Panel(**{**vars(panel), "intraday": shocked})
+    again = train(other, whole, net, init_weights(net, 4, 3, whole.seeds), optimiser=few)
+    assert torch.equal(again.objective[:, 0], result.objective[:, 0])
 
 
 @pytest.mark.parametrize("killed_after", [2, 3, 5])
@@ -226,6 +243,10 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, killed_af
         assert torch.equal(whole_run.last_weights[name], resumed.last_weights[name])
     for name in ("best_score", "best_update", "objective", "validation"):
         assert torch.equal(getattr(whole_run, name), getattr(resumed, name)), name
+    for name in ("env_steps", "updates", "last_session"):
+        counted = getattr(whole_run.meter, name)
+        assert torch.equal(counted, getattr(resumed.meter, name)), name
+        assert bool((counted > 0).all())
     again = train(panel, whole, net, start, validate=validate, checkpoint=kept)
     assert torch.equal(again.objective, whole_run.objective)
 

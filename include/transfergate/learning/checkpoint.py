@@ -27,6 +27,7 @@ from transfergate.storage import ArtefactStore, content_hash
 
 log = logging.getLogger(__name__)
 
+_FORMAT = 2
 _PARTS = ("weights", "start", "best", "adam_first", "adam_second")
 
 
@@ -56,10 +57,11 @@ class Checkpoint:
             "best_score": state.best_score,
             "best_update": state.best_update,
             "objective": state.objective[: state.update],
+            **{f"meter/{name}": value for name, value in vars(state.meter).items()},
         }
         if state.validation:
             tensors["validation"] = torch.stack(state.validation)
-        header = {"update": state.update, "inputs": mark, "format": 1}
+        header = {"update": state.update, "inputs": mark, "format": _FORMAT}
         content = save_tensors(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             metadata={"training": json.dumps(header, sort_keys=True)},
@@ -83,7 +85,7 @@ class Checkpoint:
         except (SafetensorError, ValueError, KeyError, struct.error) as error:
             log.warning("checkpoint %s is unreadable (%s); training anew", self.key, error)
             return False
-        if header["inputs"] != mark:
+        if (header["inputs"], header["format"]) != (mark, _FORMAT):
             log.info("checkpoint %s belongs to other inputs; training anew", self.key)
             return False
         for part, group in zip(_PARTS, _groups(state), strict=True):
@@ -92,6 +94,8 @@ class Checkpoint:
         state.update = int(header["update"])
         state.best_score.copy_(tensors["best_score"])
         state.best_update.copy_(tensors["best_update"])
+        for name, value in vars(state.meter).items():
+            value.copy_(tensors[f"meter/{name}"])
         state.objective[: state.update] = tensors["objective"].to(state.objective.device)
         state.validation = list(tensors.get("validation", torch.empty(0)).to(state.best_score))
         log.info("checkpoint %s: resuming after update %d", self.key, state.update)

@@ -133,6 +133,12 @@ class PathSampler:
         decisions = slice(sizes.burn_in_sessions, None)
         return PathBatch(x, *self._rewards(rows, sessions[:, decisions], inside[:, decisions]))
 
+    def last_read(self, draw: PathDraw, models: slice) -> Tensor:
+        """Latest session of which each model's paths read a return, int64 (S,)."""
+        decisions = self._optimiser.path_sessions + self._optimiser.tail_sessions
+        latest = draw.starts[models].amax(1) + decisions - 1
+        return torch.minimum(latest, self._last[models, 0]) + 1
+
     def _rewards(
         self, rows: Tensor, sessions: Tensor, inside: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:

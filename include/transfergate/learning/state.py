@@ -33,6 +33,32 @@ class StackPlan:
     frozen_groups: tuple[frozenset[str], ...]
 
 
+@dataclass(frozen=True)
+class Meter:
+    """What each model has consumed, counted while it trains; int64 (S,) on the panel's device.
+
+    Attributes:
+        env_steps: Decisions with a loss on them, without burn-in and tail.
+        updates: Gradient steps taken.
+        last_session: Latest session (index in the panel) of which a return was read.
+    """
+
+    env_steps: Tensor
+    updates: Tensor
+    last_session: Tensor
+
+    @classmethod
+    def zeros(cls, models: int, device: torch.device) -> Meter:
+        """Before the first update."""
+        return cls(*(torch.zeros(models, dtype=torch.int64, device=device) for _ in range(3)))
+
+    def count(self, models: slice, env_steps: int, updates: int, last_session: Tensor) -> None:
+        """Add what one update of some models took, in place."""
+        self.env_steps[models] += env_steps
+        self.updates[models] += updates
+        torch.maximum(self.last_session[models], last_session, out=self.last_session[models])
+
+
 @dataclass
 class TrainingState:
     """Everything that a checkpoint must hold to go on bit for bit."""
@@ -44,6 +70,7 @@ class TrainingState:
     best_score: Tensor
     best_update: Tensor
     objective: Tensor
+    meter: Meter
     validation: list[Tensor] = field(default_factory=list)
     update: int = 0
 
@@ -62,4 +89,5 @@ def fresh_state(
         best_score=torch.full((models,), -math.inf, device=device),
         best_update=torch.zeros(models, dtype=torch.int64, device=device),
         objective=torch.zeros(optimiser.n_updates, models, device=device),
+        meter=Meter.zeros(models, device),
     )

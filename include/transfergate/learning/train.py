@@ -23,7 +23,7 @@ from transfergate.learning.checkpoint import Checkpoint, fingerprint
 from transfergate.learning.networks import Weights, n_models
 from transfergate.learning.runtime import fast_cpu
 from transfergate.learning.sampling import PathSampler
-from transfergate.learning.state import StackPlan, TrainingState, fresh_state
+from transfergate.learning.state import Meter, StackPlan, TrainingState, fresh_state
 from transfergate.learning.update import Hyper, update_models
 from transfergate.market import dynamics
 from transfergate.market.panel import Panel
@@ -68,8 +68,7 @@ class TrainingResult:
         objective: (n_updates, S), expected log return per session on each batch.
         validation: (n_validations + 1, S), scores at ``validation_updates``.
         validation_updates: Updates done at each validation; the first is 0.
-        steps_per_model: Trained environment steps (burn-in and tail not counted).
-        updates_per_model: Gradient steps.
+        meter: What each model consumed, counted while it trained.
     """
 
     weights: Weights
@@ -79,8 +78,17 @@ class TrainingResult:
     objective: Tensor
     validation: Tensor
     validation_updates: tuple[int, ...]
-    steps_per_model: int
-    updates_per_model: int
+    meter: Meter
+
+    @property
+    def steps_per_model(self) -> int:
+        """Trained environment steps of the model that took most."""
+        return int(self.meter.env_steps.max())
+
+    @property
+    def updates_per_model(self) -> int:
+        """Gradient steps of the model that took most."""
+        return int(self.meter.updates.max())
 
 
 def train_stack(
@@ -204,15 +212,18 @@ def _one_update(state: TrainingState, sampler: PathSampler, hyper: Hyper) -> Ten
     objectives = []
     for first in range(0, models, size):
         some = slice(first, min(first + size, models))
-        objective, norm = update_models(
+        batch = sampler.gather(draw, some)
+        objective, norm, steps = update_models(
             part(state.weights, some),
             part(state.start, some),
             state.adam.part(some),
-            sampler.gather(draw, some),
+            batch,
             hyper.part(some),
             decay,
             state.update,
         )
+        taken = batch.features.shape[2] * hyper.optimiser.path_sessions
+        state.meter.count(some, taken, steps, sampler.last_read(draw, some))
         healthy = torch.isfinite(objective) & torch.isfinite(norm)
         if not bool(healthy.all()):
             model = first + int((~healthy).nonzero()[0])
@@ -258,6 +269,5 @@ def _result(state: TrainingState, optimiser: OptimiserParams, *, validated: bool
         objective=state.objective,
         validation=torch.stack(state.validation) if validated else none.new_zeros(0, models),
         validation_updates=updates if validated else (),
-        steps_per_model=optimiser.n_updates * optimiser.n_paths * optimiser.path_sessions,
-        updates_per_model=optimiser.n_updates * optimiser.epochs,
+        meter=state.meter,
     )

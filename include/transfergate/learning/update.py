@@ -82,7 +82,7 @@ def update_models(
     hyper: Hyper,
     decay: float,
     update: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, int]:
     """Take ``epochs`` steps of PPO with exact advantages; changes weights and moments in place.
 
     Args:
@@ -96,7 +96,7 @@ def update_models(
 
     Returns:
         Expected log return per session under the policy before the update, and the largest
-        gradient norm; both (S,).
+        gradient norm, both (S,); and the number of gradient steps.
     """
     sizes = hyper.optimiser
     kept = sizes.path_sessions
@@ -122,7 +122,7 @@ def update_models(
         step = update * sizes.epochs + epoch + 1
         ascend(weights, grads, adam, hyper.rates * decay, step)
     reward = evaluation.expected_reward[:kept].view(kept, policy.shape[0], -1)
-    return reward.mean((0, 2)) / REWARD_SCALE, torch.stack(norms).amax(0)
+    return reward.mean((0, 2)) / REWARD_SCALE, torch.stack(norms).amax(0), len(norms)
 
 
 def _evaluate(policy: Tensor, batch: PathBatch, hyper: Hyper) -> ExactEvaluation:

@@ -105,10 +105,10 @@ def pretrain_foundation(
                 "fold": fold.number,
                 "seed": seed,
                 "train_last_session": str(panel.sessions[fold.train.stop - 1]),
-                "last_session": str(panel.sessions[fold.validation.stop - 1]),
-                "validation_sharpe": float(score),
+                "last_session": str(panel.sessions[family.last_session(model)]),
+                "validation_sharpe": float(family.result.best_score[model]),
             }
-            for fold, seed, score in zip(folds, family.seeds, family.result.best_score, strict=True)
+            for model, (fold, seed) in enumerate(zip(folds, family.seeds, strict=True))
         ],
         "learning_curve": [[float(value) for value in row] for row in family.result.validation],
     }

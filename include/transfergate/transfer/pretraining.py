@@ -42,6 +42,11 @@ class FoundationFamily:
     seeds: tuple[int, ...]
     result: TrainingResult
 
+    def last_session(self, model: int) -> int:
+        """Latest session (index in the panel) that a model's training or validation read."""
+        validated = self.folds[model].validation.stop - 1
+        return max(int(self.result.meter.last_session[model]), validated)
+
 
 def family_folds(
     panel: Panel, first_session_ordinal: int, params: WalkForwardParams
