@@ -25,9 +25,8 @@ def run_in_fork(function: Callable[[], Any]) -> Any:
         content = pipe.read()
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise RuntimeError(
-            f"{function} ended with status {os.waitstatus_to_exitcode(status)}; its traceback is above"
-        )
+        code = os.waitstatus_to_exitcode(status)
+        raise RuntimeError(f"{function} ended with status {code}; its traceback is above")
     return json.loads(content)
 
 
