@@ -23,11 +23,16 @@ ROWS = pd.DataFrame(
 )
 
 
+def files(root: Path, **shape: object) -> FilesSource:
+    params = SourceParams(kind="files", formats=(FileFormatParams(**shape),))
+    return FilesSource(str(root), params)
+
+
 def test_csv_and_parquet_of_one_folder_are_read_with_aliases(tmp_path: Path):
     ROWS.to_csv(tmp_path / "a.csv", index=False)
     typed = ROWS.assign(date=pd.to_datetime(ROWS["date"]), symbol=["C", "D", "D", "C"])
     typed.to_parquet(tmp_path / "b.parquet")
-    source = FilesSource(tmp_path, FileFormatParams())
+    source = files(tmp_path)
     assert source.tickers() == ("A", "B", "C", "D")
     bars = source.fetch(["A", "C"], None, None).to_pylist()
     # The row without a ticker travels with A, the first one.
@@ -41,7 +46,7 @@ def test_csv_and_parquet_of_one_folder_are_read_with_aliases(tmp_path: Path):
 
 def test_every_row_arrives_exactly_once_however_tickers_are_batched(tmp_path: Path):
     ROWS.to_csv(tmp_path / "a.csv.gz", index=False)
-    source = FilesSource(tmp_path, FileFormatParams())
+    source = files(tmp_path)
     assert sum(source.fetch([t], None, None).num_rows for t in source.tickers()) == len(ROWS)
 
 
@@ -51,25 +56,30 @@ def test_declared_columns_dates_and_ticker_from_the_file_name(tmp_path: Path):
         tmp_path / "^VIX.csv", index=False
     )
     columns = {"session_date": "Tag", "close": "Schluss"}
-    shape = FileFormatParams(columns=columns, date_format="%d.%m.%Y", ticker_from="filename")
-    source = FilesSource(tmp_path, shape)
+    source = files(
+        tmp_path, columns=columns, date_format="%d.%m.%Y", ticker_from="filename",
+        unreadable="quarantine",
+    )  # fmt: skip
     assert source.tickers() == ("^VIX",)
     bars = source.fetch(["^VIX"], date(2018, 2, 7), None)
     # What cannot be read as a date stays in, to be quarantined.
     dates = [date(2018, 2, 7), date(2018, 2, 8), None]
     assert bars["session_date"].to_pylist() == dates
     assert bars["close"].to_pylist() == [2.1, 2.2, 3.1]
+    assert bars["unreadable"].to_pylist() == [None, None, '{"session_date": "kein Datum"}']
+    assert bars["line"].to_pylist() == [3, 4, 5]
+    assert set(bars["origin"].to_pylist()) == {"^VIX.csv"}
 
 
 def test_tickers_that_look_like_something_else_stay_text(tmp_path: Path):
     ROWS.assign(symbol=["NA", "TRUE", "7203", "TRUE"]).to_csv(tmp_path / "a.csv", index=False)
-    assert FilesSource(tmp_path, FileFormatParams()).tickers() == ("7203", "NA", "TRUE")
+    assert files(tmp_path).tickers() == ("7203", "NA", "TRUE")
 
 
 def test_time_zones_keep_the_day_of_the_exchange(tmp_path: Path):
     stamps = pd.to_datetime(["2018-02-06 00:00"] * 4).tz_localize("Asia/Tokyo")
     ROWS.assign(date=stamps).to_parquet(tmp_path / "a.parquet")
-    bars = FilesSource(tmp_path, FileFormatParams()).fetch(["B"], None, None)
+    bars = files(tmp_path).fetch(["B"], None, None)
     assert bars["session_date"].to_pylist() == [date(2018, 2, 6)]
 
 
@@ -78,35 +88,45 @@ def test_time_zones_keep_the_day_of_the_exchange(tmp_path: Path):
     [
         ({"open": "Open"}, {}, r"a\.csv: missing open .*found: symbol, date, Open.*formats"),
         ({"symbol": "Symbol"}, {}, r"missing ticker \(expected as 'ticker' or 'symbol'\)"),
-        ({"volume": "ticker"}, {}, r"ticker \(one of ticker and symbol; both are there\)"),
+        ({"volume": "ticker"}, {}, r"ticker \('ticker' or 'symbol' stands 2 times in the header"),
         ({}, {"columns": {"close": "last"}}, r"missing close \(expected as 'last'\)"),
-        ({}, {"columns": {"price": "close"}}, r"columns names price, expected names among ticker"),
-        ({}, {"pattern": "*.txt"}, r"no file of .* fits pattern '\*\.txt'"),
+        ({"volume": "close "}, {}, r"close \('close' stands 2 times in the header; give its pos"),
+        ({"volume": "x", "low": "x"}, {"columns": {"low": "open"}}, r"without repetition: 'x'"),
+        ({}, {"columns": {"close": 8}}, r"missing close \(expected as 8\)"),
+        ({}, {"pattern": "*.txt"}, r"a\.csv in .* fit no pattern \('\*\.txt'\): declare"),
     ],
 )
 def test_what_cannot_be_mapped_names_file_columns_and_setting(tmp_path, change, shape, message):
     ROWS.rename(columns=change).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(SourceError, match=message):
-        FilesSource(tmp_path, FileFormatParams(**shape)).tickers()
+        files(tmp_path, **shape).tickers()
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"open": ["1,936.60", 2, 3, 4]}, r"column 'open' is string, expected numbers.*1,936\.60"),
-        ({"date": ["06/02/2018"] * 4}, r"no value of column 'date' is a date .*date_format"),
+        (
+            {"open": ["2", "1,936.60", 2, 4]},
+            r"a\.csv: 1 of 3 rows cannot be read\. column 'open' \(open\): line 3 has '1,936.60'; "
+            r"expected a number with decimal '\.', no thousands",
+        ),
+        (
+            {"date": ["06/02/2018"] * 4},
+            r"3 of 3 rows .* column 'date' \(session_date\): line 3 has '06/02/2018'; line 4 .*"
+            r"expected a date as %Y-%m-%d",
+        ),
     ],
 )
 def test_what_cannot_be_read_names_file_column_and_value(tmp_path, values, message):
     ROWS.assign(**values).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(SourceError, match=message):
-        FilesSource(tmp_path, FileFormatParams()).fetch(["A"], None, None)
+        files(tmp_path).fetch(["A"], None, None)
 
 
 def test_a_broken_file_is_named(tmp_path: Path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SourceError, match=r"a\.parquet: cannot be read as Parquet"):
-        FilesSource(tmp_path, FileFormatParams()).tickers()
+        files(tmp_path).tickers()
 
 
 def test_a_folder_must_be_named_and_be_there(tmp_path: Path):
@@ -114,3 +134,51 @@ def test_a_folder_must_be_named_and_be_there(tmp_path: Path):
         open_source(SourceParams(kind="files"))
     with pytest.raises(SourceError, match="not a folder"):
         FilesSource(tmp_path / "none", FileFormatParams()).tickers()
+
+
+def test_a_file_that_fits_no_format_or_two_is_named(tmp_path: Path):
+    for name in ("a.csv", "b.xlsx", "README.md", ".hidden"):
+        ROWS.to_csv(tmp_path / name, index=False)
+    with pytest.raises(SourceError, match=r"b\.xlsx: its name ends in none of \.csv"):
+        files(tmp_path).tickers()
+    shapes = (FileFormatParams(pattern="*.csv"), FileFormatParams(pattern="a*"))
+    both = SourceParams(kind="files", formats=shapes, ignore=("*.xlsx", "*.md"))
+    with pytest.raises(SourceError, match=r"a\.csv in .* fit more than one pattern \(a\.csv: '\*"):
+        FilesSource(str(tmp_path), both).tickers()
+    one = SourceParams(kind="files", ignore=("*.xlsx", "*.md"))
+    assert FilesSource(str(tmp_path), one).tickers() == ("A", "B")
+
+
+def test_several_formats_in_one_folder_and_its_folders(tmp_path: Path):
+    (tmp_path / "de").mkdir()
+    ROWS.dropna().to_csv(tmp_path / "a.csv", index=False)
+    german = ROWS.dropna().assign(symbol="SAP", date="07.02.2018")
+    german.to_csv(tmp_path / "de" / "sap.csv", index=False, sep=";", decimal=",")
+    shapes = (
+        FileFormatParams(pattern="/*.csv"),
+        FileFormatParams(
+            pattern="de/*.csv", delimiter=";", decimal=",", date_format="%d.%m.%Y", currency="EUR"
+        ),
+    )
+    params = SourceParams(kind="files", formats=shapes, currency="USD")
+    source = FilesSource(str(tmp_path), params)
+    assert source.tickers() == ("A", "B", "SAP")
+    bars = source.fetch(source.tickers(), None, None).to_pandas()
+    assert bars.groupby("ticker")["currency"].first().to_dict() == {
+        "A": "USD", "B": "USD", "SAP": "EUR",
+    }  # fmt: skip
+    assert bars.loc[bars["ticker"] == "SAP", "close"].tolist() == [1.1, 2.1]
+
+
+def test_a_subset_of_tickers_gives_exactly_its_part(tmp_path: Path):
+    ROWS.dropna(subset="symbol").to_csv(tmp_path / "a.csv", index=False)
+    whole = files(tmp_path).fetch(["A", "B"], None, None).to_pandas()
+    part = files(tmp_path).fetch(["A"], None, None).to_pandas()
+    assert part.equals(whole[whole["ticker"] == "A"].reset_index(drop=True))
+
+
+def test_hostile_names_are_only_text(tmp_path: Path):
+    ROWS.assign(symbol="../../x").to_csv(tmp_path / "a.csv", index=False)
+    source = files(tmp_path)
+    assert source.tickers() == ("../../x",)
+    assert source.fetch(["../../x"], None, None).num_rows == 4

@@ -26,7 +26,6 @@ from pydantic_settings import (
 from transfergate.errors import SettingsError
 from transfergate.settings.bars import (
     FeatureParams,
-    FileFormatParams,
     IngestParams,
     KnownFlaw,
     QualityParams,
@@ -36,6 +35,7 @@ from transfergate.settings.bars import (
     with_built_in_sources,
 )
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
+from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams
 from transfergate.settings.schedules import ScheduleParams
 from transfergate.settings.training import (

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from transfergate.settings.base import Params, Ticker
+from transfergate.settings.formats import FileFormatParams
 
 
 class UniverseParams(Params):
@@ -32,18 +33,6 @@ class UniverseParams(Params):
                 f"of its own foundation: remove them from one of the two lists"
             )
         return self
-
-
-class FileFormatParams(Params):
-    """How a folder of bar files is to be read: one mapping for all its files."""
-
-    pattern: str = "*"
-    columns: dict[str, str] = Field(
-        default_factory=dict,
-        description="contract column -> column in the file; names not given map to themselves",
-    )
-    date_format: str | None = Field(None, description="strptime format; None means ISO or typed")
-    ticker_from: Literal["column", "filename"] = "column"
 
 
 class SyntheticParams(Params):
@@ -116,6 +105,20 @@ class SourceParams(Params):
     kind: Literal["sample", "files", "synthetic"]
     root: str | None = Field(None, description="folder or object-store URL of the bar files")
     formats: tuple[FileFormatParams, ...] = Field((FileFormatParams(),), min_length=1)
+    ignore: tuple[str, ...] = Field(
+        ("README*", "LICENSE*", "LICENCE*", "*.md", "*.toml"),
+        description="globs of files below root that hold no bars",
+    )
+    currency: str | None = Field(None, description="of all bars, where no file says another")
+    actions: str | None = Field(
+        None, description="CSV of splits and dividends: ticker, effect_date, kind, value"
+    )
+    instruments: str | None = Field(
+        None, description="CSV of instruments: ticker, name, asset_class, sector, exchange, …"
+    )
+    symbols: str | None = Field(
+        None, description="CSV of symbols over time: symbol, ticker, first_date, last_date"
+    )
     calendar: str = Field("XNYS", description="code of exchange_calendars, such as XNYS or 24/7")
     synthetic: SyntheticParams = SyntheticParams()
     quality: QualityParams = QualityParams()

@@ -7,8 +7,6 @@ judged by ``quality``.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from transfergate.errors import SettingsError
 from transfergate.settings import SourceParams
 from transfergate.sources.base import Source
@@ -37,4 +35,4 @@ def open_source(params: SourceParams) -> Source:
                     "sources.<name>.root: a source of kind 'files' reads a folder and none is "
                     "named: give --data FOLDER (or DATA=<folder>), or set root in the settings"
                 )
-            return FilesSource(Path(params.root), params.formats[0])
+            return FilesSource(params.root, params)

@@ -1,0 +1,90 @@
+"""Corporate actions and symbols that the rows of bars carry themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transfergate.errors import SourceError
+from transfergate.storage.bars import ACTION_SCHEMA, SYMBOL_SCHEMA
+
+_KINDS = {"split_ratio": "split", "dividend": "dividend"}
+
+
+def actions_of_rows(rows: pa.Table) -> pa.Table:
+    """Splits and dividends on their sessions, in ``ACTION_SCHEMA``; rows without one are none.
+
+    Args:
+        rows: In ``READ_SCHEMA``.
+    """
+    tables = []
+    sound = pc.and_(pc.is_valid(rows["ticker"]), pc.is_valid(rows["session_date"]))
+    for column, kind in _KINDS.items():
+        some = rows.filter(pc.and_(sound, pc.is_valid(rows[column])))
+        tables.append(
+            pa.table(
+                {
+                    "ticker": some["ticker"],
+                    "effect_date": some["session_date"],
+                    "kind": pa.array([kind] * some.num_rows, pa.string()),
+                    "value": some[column],
+                },
+                schema=ACTION_SCHEMA,
+            )
+        )
+    return pa.concat_tables(tables)
+
+
+def symbols_of_rows(rows: pa.Table) -> pa.Table:
+    """Which symbol each ticker's rows carried when, in ``SYMBOL_SCHEMA``; the last use is open.
+
+    Args:
+        rows: In ``READ_SCHEMA``.
+    """
+    some = rows.select(["ticker", "session_date", "symbol"]).drop_null()
+    some = some.sort_by([("ticker", "ascending"), ("session_date", "ascending")])
+    triples = zip(*(column.to_pylist() for column in some.columns), strict=True)
+    found: list[dict[str, object]] = []
+    for (ticker, symbol), group in groupby(triples, key=lambda triple: (triple[0], triple[2])):
+        days = [day for _, day, _ in group]
+        found.append(
+            {"symbol": symbol, "ticker": ticker, "first_date": days[0], "last_date": days[-1]}
+        )
+    for use, following in zip(found, [*found[1:], None], strict=True):
+        if following is None or following["ticker"] != use["ticker"]:
+            use["last_date"] = None
+    return pa.Table.from_pylist(found, schema=SYMBOL_SCHEMA)
+
+
+def merged_actions(
+    found: Sequence[pa.Table],
+    declared: pa.Table | None,
+    more: Sequence[dict[str, object]] = (),
+) -> pa.Table:
+    """Actions, each once, sorted; a declared one goes over those found in files.
+
+    Raises:
+        SourceError: If files contradict each other on one action.
+    """
+    merged: dict[tuple[str, date, str], float | None] = {}
+    for row in [row for table in found for row in table.to_pylist()] + list(more):
+        key = (str(row["ticker"]), row["effect_date"], str(row["kind"]))
+        if merged.setdefault(key, row["value"]) != row["value"]:
+            raise SourceError(
+                f"{key[0]} {key[1]}: two values of one {key[2]}, {merged[key]} and "
+                f"{row['value']}, in the files: correct one, or declare the right one in the "
+                f"source's actions"
+            )
+    for row in declared.to_pylist() if declared is not None else ():
+        merged[(row["ticker"], row["effect_date"], row["kind"])] = row["value"]
+    return pa.Table.from_pylist(
+        [
+            {"ticker": t, "effect_date": day, "kind": kind, "value": value}
+            for (t, day, kind), value in sorted(merged.items())
+        ],
+        schema=ACTION_SCHEMA,
+    )

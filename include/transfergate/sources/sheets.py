@@ -1,0 +1,252 @@
+"""One file as columns of text, or typed ones: containers, encodings, headers, ragged rows."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pv
+import pyarrow.parquet as pq
+
+from transfergate.errors import SourceError
+from transfergate.settings import FileFormatParams
+
+TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".dat", ".asc", ".psv")
+_BOM = b"\xef\xbb\xbf"
+_LONGEST_HEADER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns of one file.
+
+    Attributes:
+        names: What the header calls them, without blanks around; empty where there is no header.
+        columns: Arrays by position from 0, each of shape (rows,); only those that were asked for.
+        width: How many columns the file has.
+        lines: Line of each row in the file, from 1 (for Parquet the row), shape (rows,).
+        ragged: Row -> its text, for rows with more or fewer cells than the file has columns.
+    """
+
+    names: list[str]
+    columns: dict[int, pa.Array]
+    width: int
+    lines: npt.NDArray[np.int64]
+    ragged: dict[int, str]
+
+
+class SheetReader:
+    """A file's content with what its format says of it; the header is read once."""
+
+    def __init__(self, url: str, content: pa.Buffer, shape: FileFormatParams) -> None:
+        self.url = url
+        self.shape = shape
+        self.parquet = _kind(url, shape) == "parquet"
+        if self.parquet:
+            self._content = content
+            self.names, self.width = self._schema()
+        else:
+            self._text = self._decoded(_unpacked(url, content))
+            self.names, self.width, self._first = self._header()
+
+    def read(self, wanted: Sequence[int]) -> Sheet:
+        """Columns by position from 0.
+
+        Raises:
+            SourceError: If rows are ragged and the format does not set them apart, or the file is
+                broken; names line and text.
+        """
+        indices = sorted(set(wanted))
+        if self.parquet:
+            table = self._typed(indices)
+            columns = {i: _one(table.column(k)) for k, i in enumerate(indices)}
+            lines = np.arange(1, table.num_rows + 1)
+            return Sheet(self.names, columns, self.width, lines, {})
+        parsed = self._parsed(indices)
+        if parsed is None:
+            return self._row_by_row(indices)
+        lines = self._lines(parsed.num_rows)
+        columns = {i: _one(parsed[f"f{i}"]) for i in indices}
+        return Sheet(self.names, columns, self.width, lines, {})
+
+    def _schema(self) -> tuple[list[str], int]:
+        try:
+            names = list(pq.read_schema(pa.BufferReader(self._content)).names)
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(self.url, "Parquet", error) from error
+        return names, len(names)
+
+    def _typed(self, indices: list[int]) -> pa.Table:
+        try:
+            names = [self.names[i] for i in indices]
+            return pq.read_table(pa.BufferReader(self._content), columns=names)
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(self.url, "Parquet", error) from error
+
+    def _decoded(self, content: bytes | memoryview) -> bytes:
+        # UTF-8 without a mark, whatever it was.
+        encoding = self.shape.encoding.lower().replace("_", "-")
+        raw = bytes(content)
+        if encoding in ("utf-8", "utf8", "utf-8-sig"):
+            encoding, raw = "utf-8", raw.removeprefix(_BOM)
+        try:
+            text = raw.decode(encoding)
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            line, found = raw.count(b"\n", 0, start) + 1, raw[start : start + 8]
+            hint = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+            raise SourceError(
+                f"{self.url}: line {line}: bytes {found!r} are not {self.shape.encoding}: declare "
+                f"the file's encoding in its format, for example encoding = {hint!r}"
+            ) from error
+        marks = [mark for mark in ("\x00", "ï»¿") if mark in text[:_LONGEST_HEADER]]
+        if marks:
+            raise SourceError(
+                f"{self.url}: read as {self.shape.encoding} the file contains {marks[0]!r} near "
+                f"its beginning, which is a sign of another encoding, or of no text file: declare "
+                f"its encoding, for example 'utf-8' or 'utf-16'"
+            )
+        return raw if encoding == "utf-8" else text.encode()
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        # Line of the record's beginning and its cells; blank lines are no records.
+        stream = io.TextIOWrapper(io.BytesIO(self._text), encoding="utf-8", newline="")
+        for _ in range(self.shape.skip_lines):
+            stream.readline()
+        quote = self.shape.quote
+        reader = csv.reader(
+            stream,
+            delimiter=self.shape.delimiter,
+            quotechar=quote,
+            quoting=csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL,
+        )
+        begin = self.shape.skip_lines + 1
+        try:
+            for cells in reader:
+                if cells:
+                    yield begin, cells
+                begin = self.shape.skip_lines + reader.line_num + 1
+        except csv.Error as error:
+            raise _broken(self.url, f"CSV in line {begin}", error) from error
+
+    def _header(self) -> tuple[list[str], int, int]:
+        # Names, number of columns, and the line at which the rows begin.
+        records = self._records()
+        line, cells = next(records, (0, []))
+        if not cells:
+            raise SourceError(
+                f"{self.url}: the file has no row, expected "
+                f"{'a header and ' if self.shape.header else ''}bars: replace it or take it away"
+            )
+        if not self.shape.header:
+            return [], len(cells), line
+        following, _ = next(records, (line + 1, []))
+        return [cell.strip() for cell in cells], len(cells), following
+
+    def _parsed(self, indices: list[int]) -> pa.Table | None:
+        # The fast way; None where a row is ragged.
+        names = [f"f{i}" for i in range(self.width)]
+        quote: str | bool = self.shape.quote or False
+        try:
+            return pv.read_csv(
+                pa.BufferReader(self._text),
+                read_options=pv.ReadOptions(column_names=names, skip_rows=self._first - 1),
+                parse_options=pv.ParseOptions(
+                    delimiter=self.shape.delimiter, quote_char=quote, newlines_in_values=True
+                ),
+                convert_options=pv.ConvertOptions(
+                    include_columns=[f"f{i}" for i in indices],
+                    column_types=dict.fromkeys(names, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+
+    def _row_by_row(self, indices: list[int]) -> Sheet:
+        rows: list[list[str | None]] = []
+        lines, ragged = [], {}
+        for line, cells in self._records():
+            if line < self._first:
+                continue
+            if len(cells) != self.width:
+                ragged[len(rows)] = self.shape.delimiter.join(cells)
+                cells = [None] * self.width  # type: ignore[list-item]
+            rows.append([cells[i] for i in indices])
+            lines.append(line)
+        if ragged and self.shape.unreadable == "refuse":
+            row, text = next(iter(ragged.items()))
+            raise SourceError(
+                f"{self.url}: line {lines[row]}: {text[:120]!r} has "
+                f"{len(text.split(self.shape.delimiter))} cells, expected {self.width} as in the "
+                f"{'header' if self.shape.header else 'first row'} ({len(ragged)} such rows of "
+                f"{len(rows)}): correct the file, or its delimiter, quote or decimal in the "
+                f"format, or say unreadable = 'quarantine'"
+            )
+        columns = {
+            i: pa.array([row[k] for row in rows], pa.string()) for k, i in enumerate(indices)
+        }
+        return Sheet(self.names, columns, self.width, np.array(lines, dtype=np.int64), ragged)
+
+    def _lines(self, n_rows: int) -> npt.NDArray[np.int64]:
+        # Without blank lines and line breaks in cells, rows and lines keep step.
+        ends = self._text.count(b"\n") + (not self._text.endswith(b"\n"))
+        if ends - (self._first - 1) == n_rows:
+            return np.arange(self._first, self._first + n_rows)
+        found = [line for line, _ in self._records() if line >= self._first]
+        return np.array(found, dtype=np.int64)
+
+
+def _kind(url: str, shape: FileFormatParams) -> str:
+    if shape.kind != "auto":
+        return "parquet" if shape.kind == "parquet" else "delimited"
+    name = url.lower()
+    if name.endswith((".parquet", ".pq")):
+        return "parquet"
+    if name.removesuffix(".gz").removesuffix(".zip").endswith(TEXT_ENDINGS) or name.endswith(
+        ".zip"
+    ):
+        return "delimited"
+    raise SourceError(
+        f"{url}: its name ends in none of {', '.join(TEXT_ENDINGS)} (also .gz, .zip), .parquet: "
+        f"say kind = 'delimited' or 'parquet' in its format, or name it in the source's ignore"
+    )
+
+
+def _unpacked(url: str, content: pa.Buffer) -> bytes | memoryview:
+    name = url.lower()
+    try:
+        if name.endswith(".gz"):
+            return gzip.decompress(memoryview(content))
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(memoryview(content))) as archive:
+                members = [info for info in archive.infolist() if not info.is_dir()]
+                if len(members) != 1:
+                    raise SourceError(
+                        f"{url}: holds {len(members)} files "
+                        f"({', '.join(info.filename for info in members[:3])}…), expected one: "
+                        f"unpack it into the folder"
+                    )
+                return archive.read(members[0])
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise _broken(url, "gzip" if name.endswith(".gz") else "zip", error) from error
+    return memoryview(content)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _broken(url: str, kind: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{url}: cannot be read as {kind} ({str(error).splitlines()[0]}), it may be cut short: "
+        f"replace the file, or name it in the source's ignore"
+    )
