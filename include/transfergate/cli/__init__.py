@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from transfergate.cli import chain, gate, registry
+from transfergate.cli import calibrate, chain, gate, registry
 from transfergate.cli.common import Parser, UsageError
 from transfergate.errors import TransferGateError
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return _refuse(error, 1, as_json=options.json)
     print(json.dumps(result, allow_nan=False, ensure_ascii=False) if options.json else text)
-    return 0
+    return int(options.status(result))
 
 
 def _refuse(error: Exception, status: int, *, as_json: bool) -> int:
@@ -55,6 +55,6 @@ def _parser() -> Parser:
         description="Does pre-training help this ticker? The steps of the DAGs, without Airflow.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (chain, gate, registry):
+    for group in (chain, gate, registry, calibrate):
         group.add(commands)
     return parser

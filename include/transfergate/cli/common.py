@@ -27,12 +27,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(commands: Commands, function: Command) -> argparse.ArgumentParser:
-    """Add a command named like its function, described by its docstring."""
+    """Add a command named like its function, described by its docstring.
+
+    Its exit status is 0; ``set_defaults(status=...)`` makes it a function of the result.
+    """
     about = (function.__doc__ or "").strip()
     added: argparse.ArgumentParser = commands.add_parser(
         function.__name__, help=about, description=about
     )
-    added.set_defaults(run=function)
+    added.set_defaults(run=function, status=lambda result: 0)
     added.add_argument("--json", action="store_true", help="print one JSON object")
     added.add_argument("-v", "--verbose", action="store_true", help="log to standard error")
     return added

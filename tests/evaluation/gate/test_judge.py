@@ -177,7 +177,7 @@ def test_reference_guard(judge_one, better, rng, name):
     above = judge_one(better | {name: mean + 0.001 + rng.normal(0, 1e-3, 504)})
     assert above["verdict"] == "REJECT_GUARDRAIL"
     assert not above["guards"][name]["passed"]
-    assert above["guards"][name]["limit"] == -0.10
+    assert above["guards"][name]["limit"] <= -0.10
     below = judge_one(better | {name: mean + 1e-6})
     assert below["verdict"] == "PROMOTE"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from transfergate.evaluation.gate.pooled import mean_correlation, pooled_posterior
 from transfergate.evaluation.gate.record import Reference, TickerRecord
 from transfergate.evaluation.gate.statistic import (
+    Difference,
     sharpe_difference,
     sharpe_influence,
     standard_error,
@@ -21,8 +24,15 @@ from transfergate.evaluation.metrics import SESSIONS_PER_YEAR
 FloatArray = NDArray[np.float64]
 
 REFERENCE_TOLERANCE = -0.10
-"""How far below champion and zero-shot the fine-tuned Sharpe ratio may lie."""
-BUY_HOLD_ALPHA = 0.10
+"""How far below the champion's the fine-tuned Sharpe ratio may lie."""
+ZERO_SHOT_TOLERANCE = -0.50
+"""How far below zero-shot it may truly lie; beyond it, evidence stops the promotion (ADR 14)."""
+CHANCE = 0.10
+"""One-sided level at which a single ticker is worse than chance allows."""
+POOLED_CHANCE = 0.20
+"""What is left to chance where a pool's posterior says so."""
+MAX_CORRELATION = 0.99
+"""Two tickers with the same bars are still two for the pool's algebra."""
 MIN_CHAMPION_SESSIONS = 63
 
 
@@ -47,8 +57,23 @@ class Control:
     weak: bool
 
 
-def evaluate_guards(record: TickerRecord) -> dict[str, Guard | None]:
-    """All guards of one ticker; None where the reference is absent or too short."""
+def zero_shot_difference(record: TickerRecord) -> Difference | None:
+    """The fine-tuned policy against its foundation without fine-tuning, where that is known."""
+    reference = record.references.get("zero_shot")
+    if reference is None:
+        return None
+    return sharpe_difference(record.finetuned.mean(axis=0)[reference.sessions], reference.returns)
+
+
+def evaluate_guards(
+    record: TickerRecord, zero_shot: Difference | None = None
+) -> dict[str, Guard | None]:
+    """All guards of one ticker by itself; None where the reference is absent or too short.
+
+    Args:
+        record: The ticker's aligned record.
+        zero_shot: From :func:`zero_shot_difference`.
+    """
     mean = record.finetuned.mean(axis=0)
     own = sqrt(SESSIONS_PER_YEAR) * float(sharpe_influence(mean).sharpe)
     solvent = "finetuned" not in record.ruined()
@@ -58,9 +83,36 @@ def evaluate_guards(record: TickerRecord) -> dict[str, Guard | None]:
     return {
         "flat": Guard(own >= 0.0 and solvent, own, 0.0),
         "champion": _not_below(mean, champion),
-        "zero_shot": _not_below(mean, record.references.get("zero_shot")),
+        "zero_shot": None if zero_shot is None else _keeps_foundation(zero_shot),
         "buy_hold": _not_significantly_worse(mean, record.references.get("buy_hold")),
     }
+
+
+def pooled_foundation_guards(differences: Sequence[Difference]) -> list[Guard]:
+    """The zero-shot guard of tickers that are judged in a pool, in their order.
+
+    Broken where the posterior says, with probability 0.80, that the fine-tuned policy is worse
+    than its foundation by more than the tolerance: the model of the pooled evidence, in its normal
+    approximation. The value is the shrunken difference.
+
+    Args:
+        differences: Fine-tuned less zero-shot, all on the same sessions.
+    """
+    guards = [_keeps_foundation(difference) for difference in differences]
+    known = [i for i, difference in enumerate(differences) if difference.se_time > 0.0]
+    if len(known) < 2:
+        return guards
+    correlation = mean_correlation(np.stack([differences[i].influence for i in known]))
+    posterior = pooled_posterior(
+        np.array([differences[i].delta for i in known]),
+        np.array([differences[i].se_time for i in known]),
+        min(correlation, MAX_CORRELATION),
+        -ZERO_SHOT_TOLERANCE,
+    )
+    limits = ZERO_SHOT_TOLERANCE + float(ndtri(POOLED_CHANCE)) * posterior.spread
+    for i, value, limit in zip(known, posterior.mean.tolist(), limits.tolist(), strict=True):
+        guards[i] = Guard(value >= limit, value, limit)
+    return guards
 
 
 def control_strength(record: TickerRecord) -> dict[str, Control | None]:
@@ -91,9 +143,14 @@ def _not_below(mean: FloatArray, reference: Reference | None) -> Guard | None:
     return Guard(delta >= REFERENCE_TOLERANCE, delta, REFERENCE_TOLERANCE)
 
 
+def _keeps_foundation(difference: Difference) -> Guard:
+    limit = ZERO_SHOT_TOLERANCE + float(ndtri(CHANCE)) * difference.se_time
+    return Guard(difference.delta >= limit, difference.delta, limit)
+
+
 def _not_significantly_worse(mean: FloatArray, reference: Reference | None) -> Guard | None:
     if reference is None:
         return None
     difference = sharpe_difference(mean[reference.sessions], reference.returns)
-    limit = float(ndtri(BUY_HOLD_ALPHA)) * difference.se_time
+    limit = float(ndtri(CHANCE)) * difference.se_time
     return Guard(difference.identical or difference.delta >= limit, difference.delta, limit)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transfergate.errors import GateInputError
 from transfergate.evaluation.gate.columns import Returns, check_columns
+from transfergate.evaluation.gate.guards import pooled_foundation_guards
 from transfergate.evaluation.gate.measure import (
     Audit,
     Measurement,
@@ -160,6 +161,9 @@ def _pool(measured: dict[str, Measurement], params: GateParams) -> dict[str, Any
     )
     for i, ticker in enumerate(members):
         measured[ticker] = measured[ticker].pooled(se_seed, _pooling(posterior, i))
+    known = {item.ticker: item.zero_shot for item in items if item.zero_shot is not None}
+    for ticker, guard in zip(known, pooled_foundation_guards([*known.values()]), strict=True):
+        measured[ticker] = measured[ticker].guarded(guard)
     return {
         "n_tickers": len(members),
         "tickers": members,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transfergate.evaluation.gate import guards as guarding
 from transfergate.evaluation.gate.record import TickerRecord
 from transfergate.evaluation.gate.statistic import (
+    Difference,
     correlation,
     minimum_detectable_effect,
     p_promote,
@@ -67,6 +68,7 @@ class Measurement:
         audits: None where nothing was recorded to audit (a file).
         foundations: Independent foundations behind the record, if known.
         pooling: Present where the ticker was judged in a pool.
+        zero_shot: Fine-tuned less zero-shot, where that arm is known.
     """
 
     ticker: str
@@ -87,6 +89,7 @@ class Measurement:
     audits: tuple[Audit, ...] | None = None
     foundations: int | None = None
     pooling: Pooling | None = None
+    zero_shot: Difference | None = None
 
     @property
     def n_sessions(self) -> int:
@@ -117,6 +120,10 @@ class Measurement:
         """The same ticker, judged together with others."""
         return replace(self, se_seed=se_seed, pooling=pooling)
 
+    def guarded(self, zero_shot: guarding.Guard) -> Measurement:
+        """The same ticker, its zero-shot guard evaluated together with others."""
+        return replace(self, guards={**self.guards, "zero_shot": zero_shot})
+
 
 def measure(
     record: TickerRecord,
@@ -128,6 +135,7 @@ def measure(
     difference = sharpe_difference(finetuned, scratch)
     series = {"finetuned": finetuned, "scratch": scratch}
     series |= {arm: reference.returns for arm, reference in record.references.items()}
+    zero_shot = guarding.zero_shot_difference(record)
     return Measurement(
         ticker=record.ticker,
         dates=record.dates,
@@ -142,10 +150,11 @@ def measure(
         identical=difference.identical,
         constant=tuple(arm for arm in ("finetuned", "scratch") if _constant_not_zero(series[arm])),
         ruined=record.ruined(),
-        guards=guarding.evaluate_guards(record),
+        guards=guarding.evaluate_guards(record, zero_shot),
         control=guarding.control_strength(record),
         audits=None if audits is None else tuple(audits),
         foundations=foundations,
+        zero_shot=zero_shot,
     )
 
 

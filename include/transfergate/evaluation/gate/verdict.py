@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from transfergate.evaluation.gate.guards import REFERENCE_TOLERANCE
 from transfergate.evaluation.gate.measure import Measurement
 from transfergate.evaluation.gate.statistic import (
     minimum_detectable_effect,
@@ -153,7 +154,8 @@ _BROKEN = {
     "champion": "against the champion on the same sessions the Sharpe ratio is {value:+.2f}, "
     "below the limit of {limit:+.2f}",
     "zero_shot": "against the foundation without fine-tuning the Sharpe ratio is {value:+.2f}, "
-    "below the limit of {limit:+.2f}",
+    "below the {limit:+.2f} that a tolerance of 0.50 and chance allow: fine-tuning destroyed what "
+    "the foundation knew",
     "buy_hold": "against buying and holding the Sharpe ratio is {value:+.2f}, below the "
     "{limit:+.2f} that chance allows",
 }
@@ -183,6 +185,12 @@ def _warnings(measured: Measurement) -> list[str]:
         for name, control in measured.control.items()
         if control is not None and control.weak
     ]
+    ahead = measured.zero_shot
+    if ahead is not None and ahead.delta < REFERENCE_TOLERANCE:
+        reasons.append(
+            f"ZERO-SHOT AHEAD: the foundation without fine-tuning is {-ahead.delta:.2f} better "
+            f"(standard error {ahead.se_time:.2f}): consider serving it as it is."
+        )
     if measured.foundations is not None and measured.foundations < MIN_FOUNDATIONS:
         reasons.append(
             f"CONDITIONAL ON FOUNDATION: the folds rest on {measured.foundations} independent "

@@ -1,0 +1,89 @@
+"""The command of calibration: the gate on worlds whose truth is known."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from transfergate import settings as settings_module
+from transfergate.cli.common import Commands, Result, add_command
+
+log = logging.getLogger(__name__)
+
+QUICK_COHORTS = 30
+FULL_COHORTS = 400
+SEED = 20
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    added = add_command(commands, calibrate)
+    added.set_defaults(status=lambda result: 0 if result["passed"] else 1)
+    added.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_COHORTS} cohorts a world instead of {FULL_COHORTS}: about a minute",
+    )
+    added.add_argument("--seed", type=int, default=SEED, help="of everything drawn")
+
+
+def calibrate(options: argparse.Namespace) -> Result:
+    """Measure how often the gate is wrong, and how often it sees what is there."""
+    from transfergate.evaluation.calibration import calibrate_worlds
+
+    started = time.perf_counter()
+    result = calibrate_worlds(
+        QUICK_COHORTS if options.quick else FULL_COHORTS,
+        options.seed,
+        settings_module.load().gate,
+        on_cohort=lambda world, done: log.info("%s: %d cohorts", world, done),
+    )
+    result["wall_s"] = round(time.perf_counter() - started, 1)
+    return result, render(result)
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The rates of every world, then every limit with what was found."""
+    head = (
+        f"{result['n_cohorts']} cohorts of {result['n_tickers']} tickers a world, all reference "
+        f"arms supplied; rates with their standard error across cohorts"
+    )
+    verdict = "all limits hold" if result["passed"] else "LIMITS MISSED"
+    return "\n".join(
+        [head, "", *_rates(result["worlds"]), "", *_checks(result["checks"]), "", verdict]
+    )
+
+
+_COLUMNS = {
+    "PROMOTE": "promote",
+    "evidence of benefit": "no guards",
+    "REJECT_NEGATIVE_TRANSFER": "reject",
+    "naive": "naive rule",
+}
+
+
+def _rates(worlds: Mapping[str, Any]) -> list[str]:
+    rows = [f"{'world':<18} {'evidence':<8}" + "".join(f"{c:>15}" for c in _COLUMNS.values())]
+    for world, by_evidence in worlds.items():
+        for evidence, rates in by_evidence.items():
+            cells = "".join(f"{_rate(rates[name]):>15}" for name in _COLUMNS)
+            rows.append(f"{world:<18} {evidence:<8}{cells}")
+    return rows
+
+
+def _checks(checks: list[dict[str, Any]]) -> list[str]:
+    rows = [f"{'limit':<54} {'found':>14}"]
+    for check in checks:
+        low, high = check["low"], check["high"]
+        bound = f">= {low}" if high == 1.0 else f"<= {high}" if low == 0.0 else f"{low} .. {high}"
+        name = f"{check['world']}, {check['evidence']}: {check['verdict']} {bound}"
+        mark = "" if check["passed"] else "  MISSED"
+        rows.append(f"{name:<54} {_rate(check):>14}{mark}")
+    return rows
+
+
+def _rate(found: Mapping[str, float]) -> str:
+    return f"{found['rate']:.3f} ({found['se']:.3f})"
