@@ -1,5 +1,7 @@
 -- Grain: batch × row_id, one row for each that was refused, with its original values.
 -- reasons: the expectations that it broke. row_id: its number in the batch, from 0.
+-- origin and line: where it was found. unreadable: JSON {column: text} of cells that hold nothing
+-- readable.
 create table if not exists quarantine (
     batch_id varchar not null,
     source varchar not null,
@@ -15,3 +17,8 @@ create table if not exists quarantine (
     currency varchar,
     reasons varchar[] not null
 );
+
+-- Columns that warehouses of earlier versions lack.
+alter table quarantine add column if not exists origin varchar;
+alter table quarantine add column if not exists line bigint;
+alter table quarantine add column if not exists unreadable varchar;

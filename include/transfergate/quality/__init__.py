@@ -3,19 +3,27 @@
 The only importer of great_expectations, and only when a batch is judged.
 """
 
-from transfergate.quality.docs import report_key, write_batch_page, write_index
+from transfergate.quality.browse import rule_of, write_quarantine_page
+from transfergate.quality.declared import DeclaredExpectation, parse_expectations
+from transfergate.quality.pages import report_key, write_batch_page, write_index
 from transfergate.quality.report import QUARANTINE_SCHEMA, report_of, split_rows
-from transfergate.quality.suite import BatchContext
-from transfergate.quality.validation import Validation, validate_frame
+from transfergate.quality.suite import BarValues, BatchContext
+from transfergate.quality.validation import validate_frame
+from transfergate.quality.verdicts import Validation
 
 __all__ = [
     "QUARANTINE_SCHEMA",
+    "BarValues",
     "BatchContext",
+    "DeclaredExpectation",
     "Validation",
+    "parse_expectations",
     "report_key",
     "report_of",
+    "rule_of",
     "split_rows",
     "validate_frame",
     "write_batch_page",
     "write_index",
+    "write_quarantine_page",
 ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from transfergate.quality.validation import Outcome, Validation
-from transfergate.storage.bars import BAR_SCHEMA
+from transfergate.quality.browse import rule_of
+from transfergate.quality.verdicts import Outcome, Validation
+from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA
 
 QUARANTINE_SCHEMA = pa.schema(
-    [("row_id", pa.int64()), *BAR_SCHEMA, ("reasons", pa.list_(pa.string()))]
+    [("row_id", pa.int64()), *LANDING_SCHEMA, ("reasons", pa.list_(pa.string()))]
 )
 _SAMPLE_ROWS = 20
 _SHOWN = ("adjusted_return", "split_ratio", "missing_sessions", "sessions_behind", "copy_number")
@@ -23,8 +25,11 @@ def split_rows(bars: pa.Table, validation: Validation) -> tuple[pa.Table, pa.Tab
     """Accepted rows in the bars' schema, and quarantined rows with row_id and reasons.
 
     Args:
-        bars: The batch, in the bars' schema.
-        validation: Its judgement, not a refusal.
+        bars: The batch in the landing zone's schema, or one that breaks it and was refused.
+        validation: Its judgement.
+
+    Returns:
+        Of a refused batch: none and all.
     """
     row_ids = sorted(validation.reasons)
     kept = np.ones(bars.num_rows, dtype=bool)
@@ -33,7 +38,10 @@ def split_rows(bars: pa.Table, validation: Validation) -> tuple[pa.Table, pa.Tab
     quarantine = refused.add_column(0, "row_id", pa.array(row_ids, pa.int64())).append_column(
         "reasons", pa.array([validation.reasons[i] for i in row_ids], pa.list_(pa.string()))
     )
-    return bars.filter(pa.array(kept)), quarantine.cast(QUARANTINE_SCHEMA)
+    accepted = bars.filter(pa.array(kept))
+    if not bars.schema.remove_metadata().equals(LANDING_SCHEMA):
+        return accepted, quarantine
+    return accepted.select(BAR_SCHEMA.names), quarantine.cast(QUARANTINE_SCHEMA)
 
 
 def report_of(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
@@ -55,8 +63,57 @@ def report_of(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
         "last_session": _json(dates.max()) if len(dates) else None,
         "refusals": validation.refusals,
         "tickers_over_limit": validation.tickers_over_limit,
+        "let_through": validation.let_through,
+        "suspected_splits": _suspected(frame),
+        **_counts(validation, frame),
+        "known_flaws": [
+            {**flaw.model_dump(mode="json"), "rows": rows} for flaw, rows in validation.known
+        ],
         "expectations": [_expectation(outcome, by_id) for outcome in validation.outcomes],
     }
+
+
+def _suspected(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    # First session after each gap that looks like a split, with new shares per old.
+    if "split_ratio" not in frame.columns:
+        return []
+    found = frame.loc[frame["split_ratio"].notna(), ["ticker", "session_date", "split_ratio"]]
+    return [
+        {name: _json(value) for name, value in zip(found.columns, row, strict=True)}
+        for row in found.itertuples(index=False, name=None)
+    ]
+
+
+def _counts(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
+    # Quarantined rows by rule, and by ticker with its rules; those with most rows first.
+    if "ticker" not in frame.columns:
+        return {"quarantined_by_rule": [], "quarantined_by_ticker": []}
+    tickers = frame["ticker"].astype(object).where(frame["ticker"].notna(), None).to_numpy()
+    rules: Counter[tuple[str | None, str]] = Counter()
+    rows: Counter[str | None] = Counter()
+    for row_id, reasons in validation.reasons.items():
+        rows[tickers[row_id]] += 1
+        for rule in {rule_of(reason) for reason in reasons}:
+            rules[tickers[row_id], rule] += 1
+    by_rule: Counter[str] = Counter()
+    tickers_of: Counter[str] = Counter()
+    by_ticker: dict[str | None, dict[str, int]] = defaultdict(dict)
+    for (ticker, rule), count in sorted(rules.items(), key=lambda item: (-item[1], item[0][1])):
+        by_rule[rule] += count
+        tickers_of[rule] += 1
+        by_ticker[ticker][rule] = count
+    received = Counter(tickers)
+    return {
+        "quarantined_by_rule": [
+            {"rule": rule, "rows": count, "tickers": tickers_of[rule]}
+            for rule, count in sorted(by_rule.items(), key=lambda item: (-item[1], item[0]))
+        ],
+        "quarantined_by_ticker": [
+            {"ticker": ticker, "received": received[ticker], "quarantined": count,
+             "rules": by_ticker[ticker]}
+            for ticker, count in sorted(rows.items(), key=lambda item: (-item[1], str(item[0])))
+        ],
+    }  # fmt: skip
 
 
 def _expectation(outcome: Outcome, by_id: pd.DataFrame) -> dict[str, Any]:

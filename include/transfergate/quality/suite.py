@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from transfergate.quality.declared import DeclaredExpectation
 from transfergate.settings import TICKER_PATTERN, QualityParams
 from transfergate.storage.bars import PRICES
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
+BarValues = tuple[Any, ...]
 SUITE_NAME = "daily_bars"
+READABLE = "readable"
 _MAX_PRICE = 1e12
 _RELATIVE_TOLERANCE = 1e-6
 _TYPES = {
@@ -32,12 +35,19 @@ class BatchContext:
         oldest_acceptable: The last session of the batch must not be earlier; None where no end
             was asked for.
         previous_rows: Rows of the batch before it, of the same source; None for the first.
+        negative_prices: Tickers whose prices may be 0 or less.
+        declared: Further expectations, from the source's own file.
+        released: Values of rows that a person let through, in the order of the bars' schema with
+            None for null; equal rows are not refused again.
     """
 
     batch_id: str
     tickers: tuple[str, ...]
     oldest_acceptable: date | None = None
     previous_rows: int | None = None
+    negative_prices: tuple[str, ...] = ()
+    declared: tuple[DeclaredExpectation, ...] = ()
+    released: frozenset[BarValues] = frozenset()
 
 
 def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
@@ -63,11 +73,23 @@ def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
     )
 
 
-def row_expectations() -> Iterator[Expectation]:
-    """What each row must satisfy to be loaded; a row that does not is quarantined."""
+def row_expectations(
+    columns: Sequence[str], negative_prices: Sequence[str]
+) -> Iterator[Expectation]:
+    """What each row must satisfy to be loaded; a row that does not is quarantined.
+
+    Args:
+        columns: Those of the frame; a rule about an optional one is left out without it.
+        negative_prices: Tickers whose prices need only be finite.
+    """
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
+    if "unreadable" in columns:
+        # The rule that a row breaks is named after the cells: unreadable_close and so on.
+        yield gxe.ExpectColumnValuesToBeNull(
+            column="unreadable", **_rule(READABLE, "every cell could be read")
+        )
     for column in ("ticker", "session_date", *PRICES):
         yield gxe.ExpectColumnValuesToNotBeNull(
             column=column, **_rule(f"{column}_present", f"{column} is not null")
@@ -85,14 +107,7 @@ def row_expectations() -> Iterator[Expectation]:
         row_condition=Column("copy_number") == 0,
         **_rule("unique_session", "one bar per ticker and session; rows that disagree all go"),
     )
-    for column in (*PRICES, "adj_close"):
-        yield gxe.ExpectColumnValuesToBeBetween(
-            column=column,
-            min_value=0,
-            strict_min=True,
-            max_value=_MAX_PRICE,
-            **_rule(f"{column}_positive", f"{column} is above 0 and finite"),
-        )
+    yield from _price_expectations(negative_prices)
     yield gxe.ExpectColumnValuesToBeBetween(
         column="volume",
         min_value=0,
@@ -113,6 +128,30 @@ def row_expectations() -> Iterator[Expectation]:
         value_set=[False],
         **_rule("exchange_session", "session_date is a session of the exchange"),
     )
+
+
+def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]:
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    named = list(negative_prices)
+    for column in (*PRICES, "adj_close"):
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column,
+            min_value=0,
+            strict_min=True,
+            max_value=_MAX_PRICE,
+            row_condition=Column("ticker").is_not_in(named) if named else None,
+            **_rule(f"{column}_positive", f"{column} is above 0 and finite"),
+        )
+        if named:
+            yield gxe.ExpectColumnValuesToBeBetween(
+                column=column,
+                min_value=-_MAX_PRICE,
+                max_value=_MAX_PRICE,
+                row_condition=Column("ticker").is_in(named),
+                **_rule(f"{column}_finite", f"{column} of {', '.join(named)} is finite"),
+            )
 
 
 def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:

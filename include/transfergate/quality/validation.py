@@ -1,17 +1,15 @@
-"""Judging a batch: run the suite, sort rows into accepted and quarantined, or refuse the batch."""
+"""Running the suite of expectations on a batch."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
+from transfergate.quality.declared import build_expectations
 from transfergate.quality.docs import publish_gx_pages
 from transfergate.quality.suite import (
     SUITE_NAME,
@@ -20,6 +18,7 @@ from transfergate.quality.suite import (
     row_expectations,
     structural_expectations,
 )
+from transfergate.quality.verdicts import Outcome, Validation, judge
 from transfergate.settings import QualityParams
 from transfergate.storage import ArtefactStore
 from transfergate.storage.bars import BAR_SCHEMA
@@ -27,47 +26,6 @@ from transfergate.storage.bars import BAR_SCHEMA
 log = logging.getLogger(__name__)
 
 _SAMPLE_ROWS = 20
-TICKER_LIMIT = "ticker_over_limit"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one expectation found.
-
-    Attributes:
-        rule: Its name, as it stands in a quarantined row's reasons.
-        text: What it demands.
-        severity: ``critical`` or ``warning``.
-        passed: Whether it holds.
-        found: What was seen, in words, where it does not.
-        row_ids: Rows that break it; empty for one about the whole batch.
-    """
-
-    rule: str
-    text: str
-    severity: str
-    passed: bool
-    found: str
-    row_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The judgement of one batch.
-
-    Attributes:
-        received: Rows of the batch.
-        reasons: Rules broken by each quarantined row, by ``row_id``; the others are accepted.
-        refusals: Why the whole batch is refused; empty where it may be loaded.
-        outcomes: Of every expectation, in the suite's order.
-        tickers_over_limit: Why each ticker is quarantined whole.
-    """
-
-    received: int
-    reasons: dict[int, list[str]]
-    refusals: list[str]
-    outcomes: list[Outcome]
-    tickers_over_limit: dict[str, str]
 
 
 def validate_frame(
@@ -88,22 +46,7 @@ def validate_frame(
         expectations = _expectations(frame, params, context)
         results = _run(frame, expectations, context.batch_id, rendered)
         publish_gx_pages(store, Path(rendered), context.batch_id)
-    outcomes = [_outcome(result) for result in results]
-    refusals = [
-        f"{outcome.rule}: expected {outcome.text}, found {outcome.found}"
-        for outcome in outcomes
-        if not outcome.passed and outcome.severity == "critical" and not outcome.row_ids
-    ]
-    reasons: dict[int, list[str]] = {}
-    for outcome in outcomes:
-        if outcome.severity == "critical":
-            for row_id in outcome.row_ids:
-                reasons.setdefault(row_id, []).append(outcome.rule)
-    over_limit: dict[str, str] = {}
-    if not refusals:
-        over_limit = _quarantine_tickers(frame, reasons, params.max_bad_row_frac)
-        refusals = _too_little_left(frame, reasons, over_limit, params.max_bad_ticker_frac)
-    return Validation(len(frame), reasons, refusals, outcomes, over_limit)
+    return judge(frame, [_outcome(result) for result in results], params, context.released)
 
 
 def _expectations(frame: pd.DataFrame, params: QualityParams, context: BatchContext) -> list[Any]:
@@ -111,7 +54,10 @@ def _expectations(frame: pd.DataFrame, params: QualityParams, context: BatchCont
     columns = list(frame.columns) if derived else list(BAR_SCHEMA.names)
     expectations = list(structural_expectations(columns))
     if derived and len(frame):
-        expectations += [*row_expectations(), *batch_expectations(params, context)]
+        expectations += row_expectations(columns, context.negative_prices)
+        expectations += batch_expectations(params, context)
+        own = [str((expectation.meta or {}).get("rule")) for expectation in expectations]
+        expectations += build_expectations(context.declared, columns, own)
     return expectations
 
 
@@ -199,45 +145,3 @@ def _exception(info: Any) -> str:
     records = [info] if "raised_exception" in (info or {}) else list((info or {}).values())
     messages = [str(r.get("exception_message")) for r in records if r.get("raised_exception")]
     return messages[0].splitlines()[0] if messages else "the check gave none"
-
-
-def _quarantine_tickers(
-    frame: pd.DataFrame, reasons: dict[int, list[str]], max_bad_row_frac: float
-) -> dict[str, str]:
-    # Adds a reason to every row of a ticker with too many bad rows. The limit is rounded up to
-    # whole rows: one bad row must not condemn a ticker of which a daily batch has but a few.
-    ticker_of = frame.set_index("row_id")["ticker"]
-    received = ticker_of.value_counts()
-    bad = Counter(ticker_of.loc[list(reasons)].dropna())
-    over_limit = {}
-    for ticker, count in sorted(bad.items()):
-        if count > math.ceil(max_bad_row_frac * received[ticker]):
-            over_limit[ticker] = (
-                f"{TICKER_LIMIT}: {count} of {received[ticker]} rows broke a rule, "
-                f"limit {max_bad_row_frac:.2%}"
-            )
-    for row_id, ticker in ticker_of[ticker_of.isin(list(over_limit))].items():
-        reasons.setdefault(int(str(row_id)), []).append(over_limit[ticker])
-    return over_limit
-
-
-def _too_little_left(
-    frame: pd.DataFrame,
-    reasons: dict[int, list[str]],
-    over_limit: dict[str, str],
-    max_bad_ticker_frac: float,
-) -> list[str]:
-    # Of rows, too: in a batch of one session a ticker is a row.
-    tickers = frame["ticker"].nunique()
-    if len(over_limit) > max_bad_ticker_frac * tickers:
-        shown = ", ".join(list(over_limit)[:10]) + (", …" if len(over_limit) > 10 else "")
-        return [
-            f"bad_tickers: expected at most {max_bad_ticker_frac:.0%} of {tickers} tickers over "
-            f"their limit of bad rows, found {len(over_limit)}: {shown}"
-        ]
-    if len(reasons) == len(frame) or len(reasons) > max_bad_ticker_frac * len(frame):
-        return [
-            f"bad_rows: expected at most {max_bad_ticker_frac:.0%} of {len(frame)} rows to be "
-            f"quarantined and one to be left, found {len(reasons)}"
-        ]
-    return []

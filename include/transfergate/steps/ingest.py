@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from transfergate import quality, warehouse
 from transfergate.calendars import exchange_sessions
-from transfergate.errors import BarsRejected, SourceError
+from transfergate.errors import BarsRejected, SettingsError, SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources import open_source
+from transfergate.steps.batches import batch_reports, released_values, releases_of
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA, parquet_bytes, read_parquet
 from transfergate.storage.landing import publish_landing, read_landing
@@ -22,7 +23,6 @@ from transfergate.storage.landing import publish_landing, read_landing
 log = logging.getLogger(__name__)
 
 _OLDEST_SESSION = date(1900, 1, 1)
-_PROVENANCE = LANDING_SCHEMA.names[len(BAR_SCHEMA) :]
 
 
 def plan_ingest(
@@ -107,29 +107,28 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
-    frame = _described(settings, settings.source(plan["source"]).calendar, bars)
-    validation = quality.validate_frame(
-        frame,
-        settings.source(plan["source"]).quality,
-        _context(settings, store, plan, batch_id),
-        store,
-    )
+    params = _params(settings, plan["source"], plan["data"])
+    frame = _described(settings, params.calendar, bars)
+    context = _context(settings, store, plan, batch_id)
+    validation = quality.validate_frame(frame, params.quality, context, store)
     report = {
         "batch_id": batch_id,
         "source": plan["source"],
         "start": plan["start"],
         "end": plan["end"],
-        "calendar": settings.source(plan["source"]).calendar,
+        "calendar": params.calendar,
         "landing": sorted(landing),
         **quality.report_of(validation, frame),
     }
+    accepted, quarantined = quality.split_rows(bars, validation)
     if not validation.refusals:
-        accepted, quarantined = quality.split_rows(bars, validation)
         store.replace(f"batches/{batch_id}/accepted.parquet", parquet_bytes(accepted))
-        store.replace(f"batches/{batch_id}/quarantine.parquet", parquet_bytes(quarantined))
+    store.replace(f"batches/{batch_id}/quarantine.parquet", parquet_bytes(quarantined))
     store.replace(f"batches/{batch_id}/validation.json", json_bytes(report))
+    if quarantined.num_rows:
+        quality.write_quarantine_page(store, report, quarantined)
     quality.write_batch_page(store, report)
-    quality.write_index(store, list(_reports(store)))
+    quality.write_index(store, list(batch_reports(store)))
     if validation.refusals:
         raise BarsRejected(
             f"batch {batch_id} of {plan['source']} ({report['received']} rows) is refused, nothing "
@@ -171,7 +170,8 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     already_loaded = result.pop("already_loaded")
     if not store.exists(f"{folder}/batch.json"):
         store.write_once(f"{folder}/batch.json", json_bytes(result))
-        quality.write_index(store, list(_reports(store)))
+        quality.write_batch_page(store, report, result)
+        quality.write_index(store, list(batch_reports(store)))
     page = store.path(quality.report_key(batch_id))
     return {**result, "already_loaded": already_loaded, "report": str(page)}
 
@@ -196,13 +196,17 @@ def _received(
     # All rows of the batch, in an order that does not depend on that of the fetches, and its id.
     # The rows alone are not enough: the same rows may be fresh today and stale next week.
     keys = sorted(set(landing))
-    tables = [read_landing(store, key)[0].drop_columns(_PROVENANCE) for key in keys]
+    tables = [read_landing(store, key)[0] for key in keys]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
+    params = _params(settings, plan["source"], plan["data"])
     rules = json_bytes(
         {
-            "calendar": settings.source(plan["source"]).calendar,
-            "quality": settings.source(plan["source"]).quality.model_dump(mode="json"),
+            "calendar": params.calendar,
+            "quality": params.quality.model_dump(mode="json"),
+            "expectations": _expectations_file(params)[1],
+            "negative_prices": sorted(params.negative_prices),
             "oldest_acceptable": str(_oldest_acceptable(settings, plan)),
+            "released": [release["release_id"] for release in releases_of(store, plan["source"])],
         }
     )
     batch_id = content_hash(plan["source"], rules, *keys)
@@ -211,14 +215,17 @@ def _received(
 
 def _described(settings: Settings, calendar: str, bars: pa.Table) -> Any:
     # Rows with their relational checks; without them where the columns break the contract.
-    if not bars.schema.remove_metadata().equals(BAR_SCHEMA):
+    if not bars.schema.remove_metadata().equals(LANDING_SCHEMA):
         return bars.to_pandas(date_as_object=False)
     dates = bars["session_date"].drop_null()
     # A day ahead for exchanges east of Greenwich; a later bar is on no session that there was.
     today = datetime.now(UTC).date() + timedelta(days=1)
     days = [max(_OLDEST_SESSION, min(day, today)) for day in set(dates.to_pylist())] or [today]
     sessions = exchange_sessions(calendar, min(days), max(days))
-    return warehouse.derive_checks(bars, sessions, settings.sql_dir)
+    frame = warehouse.derive_checks(bars.select(BAR_SCHEMA.names), sessions, settings.sql_dir)
+    if bars["unreadable"].null_count < bars.num_rows:
+        frame["unreadable"] = bars["unreadable"].to_pandas()
+    return frame
 
 
 def _context(
@@ -226,16 +233,36 @@ def _context(
 ) -> quality.BatchContext:
     loads = [
         report["load"]
-        for report in _reports(store)
+        for report in batch_reports(store)
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch_id
     ]
+    params = _params(settings, plan["source"], plan["data"])
+    where, content = _expectations_file(params)
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
     return quality.BatchContext(
         batch_id=batch_id,
         tickers=tuple(ticker for batch in plan["ticker_batches"] for ticker in batch),
         oldest_acceptable=_oldest_acceptable(settings, plan),
         previous_rows=latest["received"] if latest else None,
+        negative_prices=params.negative_prices,
+        declared=quality.parse_expectations(content, where) if where else (),
+        released=released_values(store, plan["source"]),
     )
+
+
+def _expectations_file(params: SourceParams) -> tuple[str, str]:
+    # Path and content of the source's own expectations; empty where it has none.
+    if not params.expectations:
+        return "", ""
+    path = Path(params.root or ".") / params.expectations
+    path = path if path.is_file() else Path(params.expectations)
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"sources.<name>.expectations: {params.expectations!r} cannot be read beside the bars "
+            f"nor from {Path.cwd()}: {error.strerror}; correct the path"
+        ) from error
 
 
 def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
@@ -249,17 +276,6 @@ def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
     first = end - timedelta(days=2 * allowed + 14)
     sessions = exchange_sessions(params.calendar, first, end)
     return sessions[-1 - allowed] if len(sessions) > allowed else first
-
-
-def _reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
-    # Every batch that was judged, with what was loaded of it, or None.
-    for key in store.keys("batches"):
-        if key.endswith("/validation.json"):
-            load = key.replace("validation.json", "batch.json")
-            yield {
-                **store.read_json(key),
-                "load": store.read_json(load) if store.exists(load) else None,
-            }
 
 
 def _judged(store: ArtefactStore, batch_id: str) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""What batches and releases left among the artefacts: read by the steps and their pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from transfergate.quality import BarValues
+from transfergate.storage import ArtefactStore
+from transfergate.storage.bars import BAR_SCHEMA, read_parquet
+
+
+def batch_reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
+    """Every batch that was judged: its ``validation.json`` with ``load`` and ``released``.
+
+    ``load`` is its ``batch.json``, None while it is not loaded; ``released`` how many of its
+    rows were released since.
+    """
+    released: dict[str, int] = {}
+    for release in releases_of(store):
+        for batch_id, row_ids in release["row_ids"].items():
+            released[batch_id] = released.get(batch_id, 0) + len(row_ids)
+    for key in store.keys("batches"):
+        if key.endswith("/validation.json"):
+            load = key.replace("validation.json", "batch.json")
+            report = store.read_json(key)
+            yield {
+                **report,
+                "load": store.read_json(load) if store.exists(load) else None,
+                "released": released.get(report["batch_id"], 0),
+            }
+
+
+def releases_of(store: ArtefactStore, source: str | None = None) -> list[dict[str, Any]]:
+    """Releases of a source, or of all, in the order of their moments.
+
+    Each has ``release_id, source, who, why, known_at, new_revisions`` and ``row_ids``: of each
+    batch the rows that were released.
+    """
+    prefix = f"releases/{source}" if source else "releases"
+    found = [store.read_json(key) for key in store.keys(prefix) if key.endswith(".json")]
+    return sorted(found, key=lambda release: str(release["known_at"]))
+
+
+def released_values(store: ArtefactStore, source: str) -> frozenset[BarValues]:
+    """Values of the released rows of a source; of each ticker and session the last release."""
+    last: dict[tuple[Any, ...], BarValues] = {}
+    for release in releases_of(store, source):
+        rows = read_parquet(store.read(f"releases/{source}/{release['release_id']}.parquet"))
+        for row in rows.select(BAR_SCHEMA.names).to_pylist():
+            last[row["ticker"], row["session_date"]] = tuple(row.values())
+    return frozenset(last.values())
