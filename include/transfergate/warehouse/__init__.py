@@ -4,8 +4,17 @@ The only importer of duckdb. One process at a time may hold the file, readers in
 do one short transaction, let go.
 """
 
-from transfergate.warehouse.checks import derive_checks
+from transfergate.warehouse.checks import History, derive_checks, read_history
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.loads import LoadCounts, load_batch
+from transfergate.warehouse.reference import check_reference
 
-__all__ = ["LoadCounts", "derive_checks", "load_batch", "open_warehouse"]
+__all__ = [
+    "History",
+    "LoadCounts",
+    "check_reference",
+    "derive_checks",
+    "load_batch",
+    "open_warehouse",
+    "read_history",
+]

@@ -1,37 +1,155 @@
-"""Relational checks of a batch, in SQL over an in-memory DuckDB."""
+"""Relational checks of a batch against itself and against the warehouse, in SQL in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from transfergate.storage.bars import BAR_SCHEMA
+from transfergate.storage.bars import ACTION_SCHEMA
+from transfergate.storage.landing import Reference
+
+_HISTORY_SCHEMA = pa.schema(
+    [
+        ("ticker", pa.string()),
+        ("session_date", pa.date32()),
+        *((name, pa.float64()) for name in ("open", "close", "adj_close")),
+        ("held", pa.bool_()),
+    ]
+)
+_BARS_BEFORE = 64  # as many as the noise of a ticker is measured on, and one
+_BARS_AFTER = 2
 
 
-def derive_checks(bars: pa.Table, sessions: Sequence[date], sql_dir: Path) -> pd.DataFrame:
-    """Describe each row of a batch by what it is next to the others and the calendar.
+@dataclass(frozen=True)
+class History:
+    """What the warehouse knows around a batch.
+
+    Attributes:
+        bars: ``ticker, session_date, open, close, adj_close`` of current bars, and ``held``: true
+            for a bar that waits in quarantine as a suspected split.
+        actions: Current splits and dividends, those of the batch included.
+    """
+
+    bars: pa.Table = field(default_factory=_HISTORY_SCHEMA.empty_table)
+    actions: pa.Table = field(default_factory=ACTION_SCHEMA.empty_table)
+
+    @property
+    def first_session(self) -> date | None:
+        """The earliest session of its bars; None without bars."""
+        first: date | None = pc.min(self.bars["session_date"]).as_py()
+        return first
+
+
+def read_history(
+    conn: duckdb.DuckDBPyConnection, source: str, bars: pa.Table, reference: Reference
+) -> History:
+    """Read what a batch is to be compared with: bars around it, and actions on file.
 
     Args:
-        bars: A batch in the bars' schema; row ``i`` gets ``row_id`` ``i``.
-        sessions: The exchange's sessions, at least over the batch's dates.
-        sql_dir: Its ``checks/bar_checks.sql`` holds the query and defines the columns.
+        conn: The warehouse; only read.
+        source: Of the batch.
+        bars: The batch; ``ticker`` and ``session_date`` are read.
+        reference: What came with it; its actions go over those on file.
 
     Returns:
-        One row per row of ``bars``, in their order: ``row_id``, the bar's columns, then
-        ``off_calendar, copy_number, high_defect, low_defect, adjusted_return,
-        missing_sessions, sessions_behind, split_ratio``.
+        Of each ticker of the batch the bars from 64 before its first session to 2 after its last.
     """
+    conn.register("batch_rows", bars.select(["ticker", "session_date"]))
+    conn.register("batch_actions", reference.actions.select(ACTION_SCHEMA.names))
+    try:
+        counts = {"before": _BARS_BEFORE, "after": _BARS_AFTER}
+        around = conn.sql(_AROUND, params={"source": source, **counts}).to_arrow_table()
+        actions = conn.sql(_ACTIONS, params={"source": source}).to_arrow_table()
+    finally:
+        conn.unregister("batch_rows")
+        conn.unregister("batch_actions")
+    return History(around.cast(_HISTORY_SCHEMA), actions.cast(ACTION_SCHEMA))
+
+
+def derive_checks(
+    bars: pa.Table, sessions: Sequence[date], sql_dir: Path, history: History | None = None
+) -> pd.DataFrame:
+    """Describe each row of a batch by what it is next to the others, the warehouse, the calendar.
+
+    Args:
+        bars: A batch with the bars' columns and perhaps more; row ``i`` gets ``row_id`` ``i``.
+        sessions: The exchange's sessions, at least over the dates of the batch and its history.
+        sql_dir: Its ``checks/bar_checks.sql`` holds the query and defines the columns.
+        history: What ``read_history`` returned; None for nothing known.
+
+    Returns:
+        One row per row of ``bars``, in their order: ``row_id``, the columns of ``bars``, then
+        ``off_calendar, copy_number, high_defect, low_defect, adjusted_return`` and
+        ``missing_sessions`` (to the bar before, the last loaded one included), ``sessions_behind``,
+        ``vanished`` (bars on file just before this one that the batch lacks), ``split_ratio`` (new
+        shares per old, at a jump that no action explains), ``suspected_split`` (the row is at or
+        after such a jump, or after one that waits in quarantine) and ``spike`` (far off for one bar
+        only).
+    """
+    known = history or History()
     numbered = bars.append_column("row_id", pa.array(range(bars.num_rows), pa.int64()))
     calendar = pa.table({"session_date": pa.array(list(sessions), pa.date32())})
     query = (sql_dir / "checks" / "bar_checks.sql").read_text(encoding="utf-8")
     with duckdb.connect(":memory:") as conn:
         conn.execute("set threads = 1")
-        conn.register("received", numbered.select(["row_id", *BAR_SCHEMA.names]))
+        conn.execute((sql_dir / "staging" / "43_action_factor.sql").read_text(encoding="utf-8"))
+        conn.register("received", numbered.select(["row_id", *bars.column_names]))
         conn.register("sessions", calendar)
+        conn.register("loaded", known.bars)
+        conn.register("actions", known.actions)
         frame: pd.DataFrame = conn.sql(query).df()
     return frame
+
+
+_AROUND = """
+with spans as (
+    select ticker, min(session_date) as first, max(session_date) as last
+    from batch_rows where ticker is not null and session_date is not null group by ticker
+),
+current_bars as (
+    select bar.ticker, bar.session_date, bar.open, bar.close, bar.adj_close, first, last,
+        row_number() over (partition by bar.ticker order by bar.session_date) as bar_number
+    from bars_as_of($source, 'infinity'::timestamptz) as bar inner join spans using (ticker)
+),
+bounds as (
+    select ticker, count(*) filter (session_date < first) as before,
+        count(*) filter (session_date <= last) as until
+    from current_bars group by ticker
+),
+held as (
+    select row.ticker, row.session_date, row.open, row.close, row.adj_close
+    from quarantine as row
+    inner join batches using (batch_id)
+    inner join spans on row.ticker = spans.ticker
+    where row.source = $source and list_contains(row.reasons, 'suspected_split')
+        and row.session_date <= last
+    qualify row_number() over (
+        partition by row.ticker, row.session_date order by batches.known_at desc
+    ) = 1
+)
+select ticker, session_date, open, close, adj_close, false as held
+from current_bars inner join bounds using (ticker)
+where bar_number between before - $before + 1 and until + $after
+union all
+select ticker, session_date, open, close, adj_close, true
+from held anti join current_bars using (ticker, session_date)
+"""
+_ACTIONS = """
+select ticker, effect_date, kind, value
+from (
+    select ticker, effect_date, kind, value, 1 as priority from batch_actions
+    union all
+    select ticker, effect_date, kind, value, 0
+    from actions_as_of($source, 'infinity'::timestamptz)
+)
+where ticker in (select ticker from batch_rows)
+qualify row_number() over (partition by ticker, effect_date, kind order by priority desc) = 1
+    and value is not null
+"""
