@@ -96,5 +96,8 @@ def test_identical_arms_have_no_standard_error():
     assert [(row["delta_sharpe"], row["se_time"]) for row in rows] == [(0.0, None)] * len(rows)
 
 
-def test_without_a_required_arm_there_is_nothing_to_slice():
-    assert regimes.slices({"finetuned": record()["finetuned"]}, None)["slices"] == []
+def test_without_both_required_arms_on_the_same_sessions_there_is_nothing_to_slice():
+    days, values = record()["finetuned"]
+    assert regimes.slices({"finetuned": (days, values)}, None)["slices"] == []
+    uneven = {"finetuned": (days, values), "scratch": (days[1:], values[1:])}
+    assert regimes.slices(uneven, None)["slices"] == []

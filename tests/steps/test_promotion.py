@@ -172,6 +172,8 @@ def test_every_ticker_gets_its_verdict(settings, results):
     assert "507 sessions are missing" in reports["FB"]["reasons"][0]
     assert "2011-03-04" in reports["NANS"]["reasons"][0]
     assert reports["GOOD"]["audits"]["tradable_market"]["passed"]
+    assert {row["by"] for row in reports["GOOD"]["regimes"]["slices"]} >= {"volatility", "year"}
+    assert reports["GOOD"]["flat_seeds"]["scratch"]["fold_seeds"] > 0
     assert set(reports["GOOD"]["performance"]) >= {"finetuned", "scratch", "random", "buy_hold"}
 
 
@@ -327,10 +329,11 @@ def test_the_report_is_one_offline_page(settings, results):
     judged = judging.judge(settings, "f1", results)
     with open(judged["report"], encoding="utf-8") as file:
         page = file.read()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 6  # of two tickers: intervals, equity and drawdown
     assert "prefers-color-scheme" in page
     assert "http" not in page
-    assert "nan" not in page.split("</style>")[1].replace("NANS", "").lower().replace("finan", "")
+    content = page.split("</style>")[1].split("<script>")[0]
+    assert "nan" not in content.replace("NANS", "").lower().replace("finan", "")
 
 
 def test_an_unknown_evaluation_is_refused_with_the_known(settings, results):

@@ -25,32 +25,19 @@ def add(commands: Commands) -> None:
 
 def gate(options: argparse.Namespace) -> Result:
     """Judge a Parquet or CSV file of out-of-sample returns."""
-    from transfergate.evaluation.gate import judge
+    from transfergate.evaluation.gate import finite, judge
     from transfergate.evaluation.returns_file import read_returns
-    from transfergate.reporting import (
-        arm_series,
-        evaluation_page,
-        performance_table,
-        render_verdicts,
-    )
+    from transfergate.reporting import describe, evaluation_page, render_verdicts
 
     params = _gate_params(options.config)
     returns = read_returns(options.file)
     result = judge(returns, params, keep_going=options.keep_going)
-    series = arm_series(returns.table)
-    performance = {
-        ticker: performance_table(series.get(ticker, {})) for ticker in result["tickers"]
-    }
-    shown = {
-        **result,
-        "tickers": {
-            ticker: {**report, "performance": performance[ticker]}
-            for ticker, report in result["tickers"].items()
-        },
-    }
-    text = render_verdicts(shown)
+    series, descriptions = describe(returns.table)
+    for ticker, report in result["tickers"].items():
+        report |= finite(descriptions.get(ticker, {}))
+    text = render_verdicts(result)
     if options.html is not None:
-        _write_page(options.html, evaluation_page(shown, series))
+        _write_page(options.html, evaluation_page(result, series))
         text += f"\nreport {options.html.resolve()}"
     return result, text
 

@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from transfergate.evaluation.gate.statistic import sharpe_difference
+from transfergate.evaluation.ledger import REQUIRED_ARMS
 from transfergate.evaluation.metrics import sharpe_ratio
 
 FloatArray = NDArray[np.float64]
@@ -83,8 +84,8 @@ def slices(arms: Mapping[str, tuple[Dates, FloatArray]], labels: Labels | None) 
     """Describe one ticker's record regime by regime.
 
     Args:
-        arms: Per arm its sessions and seed-mean net returns, each of shape (T,); ``finetuned``
-            and ``scratch`` have the same sessions.
+        arms: Per arm its sessions and seed-mean net returns, each of shape (T,); without
+            ``finetuned`` and ``scratch`` on the same sessions there is nothing to slice.
         labels: Of the market; None where there is none to read regimes from.
 
     Returns:
@@ -93,9 +94,10 @@ def slices(arms: Mapping[str, tuple[Dates, FloatArray]], labels: Labels | None) 
         JSON. ``se_time`` is the standard error over time alone; figures of a slice below
         :data:`MIN_SLICE_SESSIONS` are None.
     """
-    if "finetuned" not in arms or "scratch" not in arms:
+    pair = [arms[arm][0] for arm in REQUIRED_ARMS if arm in arms]
+    if len(pair) < len(REQUIRED_ARMS) or not np.array_equal(pair[0], pair[1]):
         return {"market": None, "unlabelled_sessions": 0, "slices": []}
-    dates = arms["finetuned"][0]
+    dates = pair[0]
     unlabelled = 0
     rows = []
     if labels is not None:

@@ -1,7 +1,7 @@
 """Pages and tables built from records: nothing here computes a verdict or writes a file."""
 
 from transfergate.reporting.page import evaluation_page
-from transfergate.reporting.series import ArmSeries, arm_series, performance_table
+from transfergate.reporting.series import ArmSeries, arm_series, describe
 from transfergate.reporting.text import render_verdicts
 
-__all__ = ["ArmSeries", "arm_series", "evaluation_page", "performance_table", "render_verdicts"]
+__all__ = ["ArmSeries", "arm_series", "describe", "evaluation_page", "render_verdicts"]

@@ -192,9 +192,3 @@ def _one_arm(rows: dict[str, NDArray[Any]]) -> ArmSeries | None:
 
 def _known(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     return values if values is not None and np.isfinite(values).all() else None
-
-
-def performance_table(series: dict[str, ArmSeries]) -> dict[str, dict[str, Any]]:
-    """Performance of each arm of one ticker."""
-    found: dict[str, dict[str, Any]] = description(series)["performance"]
-    return found

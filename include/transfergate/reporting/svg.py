@@ -1,6 +1,9 @@
-"""Two figures as inline SVG: intervals side by side, and curves over time.
+"""Figures as inline SVG: intervals in a row of a table, all intervals at a glance, and curves.
 
-Colours are CSS variables of the page, so that one figure serves light and dark.
+Drawings stretch with the page (``preserveAspectRatio="none"``) and hold lines only; labels are
+HTML beside them, so that text keeps its size on a phone. Colours are CSS variables of the page.
+Coordinates are whole numbers in a box of fixed size, written relative to the last point, which
+keeps a page of hundreds of tickers small.
 """
 
 from __future__ import annotations
@@ -8,127 +11,214 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, floor, log10
 
 import numpy as np
 from numpy.typing import NDArray
 
-Z90 = 1.645
-"""Half width of a two-sided 90 % interval in standard errors."""
-MAX_POINTS = 500
+from transfergate.reporting.words import Z90, interval, number
+
+BOX_WIDTH = 1000
+BOX_HEIGHT = 300
+ROW_HEIGHT = 24
+OUTER_SHARE = 0.02
+"""Share of intervals' ends, on each side, that may leave the picture."""
 
 
 @dataclass(frozen=True)
-class Interval:
-    """One row of a forest plot: an estimate with its standard error, and a shrunken one."""
+class Estimate:
+    """One ticker's difference with its standard error, and the one shrunken by the pool."""
 
     label: str
-    css_class: str
+    tone: str
     centre: float
     se: float
     shrunken: float | None = None
     shrunken_se: float | None = None
 
 
-def forest_plot(rows: Sequence[Interval], axis_label: str, limit: float) -> str:
-    """Estimates with 90 % intervals, one row each; a line at 0 and a band of +-``limit``."""
-    left, width, top, row_height = 150, 560, 8, 26
-    low = min(0.0, *(row.centre - Z90 * row.se for row in rows))
-    high = max(0.0, *(row.centre + Z90 * row.se for row in rows))
-    pad = 0.05 * (high - low or 1.0)
-    low, high = low - pad, high + pad
+@dataclass(frozen=True)
+class Scale:
+    """A horizontal axis of differences."""
 
-    def x(value: float) -> float:
-        return left + width * (value - low) / (high - low)
+    low: float
+    high: float
 
-    bottom = top + row_height * len(rows)
-    parts = [
-        f'<rect class="band" x="{x(-limit):.1f}" y="{top}" width="{x(limit) - x(-limit):.1f}" '
-        f'height="{bottom - top}"/>',
-        *(
-            f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{bottom}"/>'
-            f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 15}" text-anchor="middle">'
-            f"{_label(tick)}</text>"
-            for tick in _ticks(low, high)
-        ),
-        f'<line class="axis" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{bottom}"/>',
-    ]
-    for i, row in enumerate(rows):
-        y = top + row_height * (i + 0.5)
-        title = f"{row.label}: {row.centre:+.2f}, standard error {row.se:.2f}"
-        parts.append(
-            f'<g class="{row.css_class}"><title>{escape(title)}</title>'
-            f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(row.label)}</text>'
-            f'<line class="interval" x1="{x(row.centre - Z90 * row.se):.1f}" '
-            f'x2="{x(row.centre + Z90 * row.se):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<circle cx="{x(row.centre):.1f}" cy="{y:.1f}" r="4.5"/></g>'
+    def share(self, value: float) -> float:
+        """Where a value lies, in per cent of the width, kept inside."""
+        return min(max(100.0 * (value - self.low) / (self.high - self.low), 0.0), 100.0)
+
+    def ticks(self) -> list[float]:
+        """Round values on the axis."""
+        return ticks(self.low, self.high)
+
+
+def forest_scale(rows: Sequence[Estimate], limit: float) -> Scale:
+    """An axis that shows 0, all centres, the band, and nearly all 90 % intervals."""
+    centres = [row.centre for row in rows]
+    lows = [row.centre - Z90 * row.se for row in rows]
+    highs = [row.centre + Z90 * row.se for row in rows]
+    low = min(-limit, *centres, float(np.quantile(lows, OUTER_SHARE)))
+    high = max(limit, *centres, float(np.quantile(highs, 1 - OUTER_SHARE)))
+    pad = 0.03 * (high - low or 1.0)
+    return Scale(low - pad, high + pad)
+
+
+def forest_row(row: Estimate, scale: Scale) -> str:
+    """One ticker's intervals as a thin drawing; an interval that leaves the axis is cut."""
+    parts = [_whisker(row.centre, row.se, scale, 8, f"raw {row.tone}")]
+    label = f"90 % interval {interval(row.centre, row.se)}"
+    if row.shrunken is not None and row.shrunken_se is not None:
+        parts.append(_whisker(row.shrunken, row.shrunken_se, scale, 18, "shrunken"))
+        label += f"; shrunken {number(row.shrunken, 2, sign=True)}, "
+        label += interval(row.shrunken, row.shrunken_se)
+    return _svg(ROW_HEIGHT, parts, label)
+
+
+def glance(rows: Sequence[Estimate], scale: Scale, limit: float) -> str:
+    """All tickers side by side, the lowest difference first: raw intervals, shrunken dots."""
+    ordered = sorted(rows, key=lambda row: (row.centre, row.label))
+    step = BOX_WIDTH / len(ordered)
+    parts: list[str] = []
+    for i, row in enumerate(ordered):
+        x = round(step * (i + 0.5))
+        top, bottom = (
+            round(BOX_HEIGHT * (1 - scale.share(row.centre + side * Z90 * row.se) / 100))
+            for side in (1, -1)
         )
-        if row.shrunken is not None and row.shrunken_se is not None:
-            ends = (row.shrunken - Z90 * row.shrunken_se, row.shrunken + Z90 * row.shrunken_se)
-            parts.append(
-                f'<g class="shrunken"><title>{escape(row.label)} shrunken: {row.shrunken:+.2f}'
-                f'</title><line x1="{x(ends[0]):.1f}" x2="{x(ends[1]):.1f}" y1="{y + 6:.1f}" '
-                f'y2="{y + 6:.1f}"/><circle cx="{x(row.shrunken):.1f}" cy="{y + 6:.1f}" r="3"/></g>'
-            )
-    parts.append(
-        f'<text class="tick" x="{left + width / 2}" y="{bottom + 32}" text-anchor="middle">'
-        f"{escape(axis_label)}</text>"
+        y = round(BOX_HEIGHT * (1 - scale.share(row.centre) / 100))
+        parts.append(f'<g class="raw {row.tone}"><path d="M{x} {top}V{bottom}"/>{_dot(x, y)}</g>')
+    for i, row in enumerate(ordered):
+        if row.shrunken is not None:
+            y = round(BOX_HEIGHT * (1 - scale.share(row.shrunken) / 100))
+            parts.append(f'<g class="shrunken">{_dot(round(step * (i + 0.5)), y)}</g>')
+    above = sum(row.centre > limit for row in rows)
+    below = sum(row.centre < -limit for row in rows)
+    label = (
+        f"Differences of {len(rows)} tickers from the lowest to the highest: {above} above "
+        f"{limit:+.2f}, {below} below {-limit:+.2f}, from {ordered[0].centre:+.2f} to "
+        f"{ordered[-1].centre:+.2f}."
     )
-    return _svg(left + width + 20, bottom + 40, parts, axis_label)
+    lines = _grid(scale.ticks(), scale.low, scale.high)
+    caption = "All differences, lowest first: dot and line with its 90 % interval"
+    caption += "; small grey dot: shrunken" if any(row.shrunken for row in rows) else ""
+    return _chart(
+        "glance", caption, _svg(BOX_HEIGHT, [lines, *parts], label), scale.low, scale.high
+    )
 
 
 def line_chart(
-    curves: Mapping[str, tuple[NDArray[np.datetime64], NDArray[np.float64]]], title: str
+    curves: Mapping[str, tuple[NDArray[np.datetime64], NDArray[np.float64]]],
+    caption: str,
+    alternative: str,
+    points: int,
 ) -> str:
-    """Curves over time; a curve named ``a`` gets the class ``curve a``."""
-    left, width, top, height = 52, 660, 10, 220
-    days = np.unique(np.concatenate([dates for dates, _ in curves.values()]))
-    values = np.concatenate([series for _, series in curves.values()])
-    low, high = float(values.min()), float(values.max())
-    pad = 0.04 * (high - low or 0.1)
-    low, high = low - pad, high + pad
-    span = max(int((days[-1] - days[0]).astype(int)), 1)
+    """Curves over time; a curve named ``a`` gets the class ``curve a``.
 
-    def x(day: np.datetime64) -> float:
-        return left + width * int((day - days[0]).astype(int)) / span
-
-    def y(value: float) -> float:
-        return top + height * (high - value) / (high - low)
-
-    parts = [
-        f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y(tick):.1f}" '
-        f'y2="{y(tick):.1f}"/>'
-        f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">'
-        f"{_label(tick)}</text>"
-        for tick in _ticks(low, high)
-    ]
-    for day in days[np.linspace(0, len(days) - 1, min(5, len(days))).astype(int)]:
-        parts.append(
-            f'<text class="tick" x="{x(day):.1f}" y="{top + height + 16}" text-anchor="middle">'
-            f"{day}</text>"
-        )
-    for name, (dates, series) in curves.items():
-        keep = np.unique(np.linspace(0, len(dates) - 1, min(len(dates), MAX_POINTS)).astype(int))
-        points = " ".join(f"{x(dates[i]):.1f},{y(float(series[i])):.1f}" for i in keep)
-        parts.append(
-            f'<polyline class="curve {escape(name)}" points="{points}">'
-            f"<title>{escape(name)}</title></polyline>"
-        )
-    return _svg(left + width + 40, top + height + 24, parts, title)
+    Args:
+        curves: Days, ascending, and values of each, both of shape (T,).
+        caption: As text.
+        alternative: What the figure says, for those who do not see it.
+        points: About how many points of a curve are kept: the lowest and highest of each stretch.
+    """
+    first = min(days[0] for days, _ in curves.values())
+    last = max(days[-1] for days, _ in curves.values())
+    span = max(int((last - first).astype(int)), 1)
+    low = min(float(values.min()) for _, values in curves.values())
+    high = max(float(values.max()) for _, values in curves.values())
+    pad = 0.04 * (high - low) or 0.05
+    low, high = low - pad, high + (pad if high != 0.0 else 0.0)
+    parts = [_grid(ticks(low, high), low, high)]
+    for name, (days, values) in curves.items():
+        keep = extremes(values, points)
+        x = np.rint(BOX_WIDTH * (days[keep] - first).astype(np.int64) / span)
+        y = np.rint(BOX_HEIGHT * (high - values[keep]) / (high - low))
+        parts.append(f'<path class="curve {escape(name)}" d="{_path(x, y)}"/>')
+    marks = _time_marks(first, last)
+    return _chart("lines", caption, _svg(BOX_HEIGHT, parts, alternative), low, high, marks)
 
 
-def _svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
-    )
+def extremes(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
+    """Indices of the first, the last, and the lowest and highest value of each stretch."""
+    n = len(values)
+    if n <= points:
+        return np.arange(n)
+    edges = np.linspace(0, n, max(points // 2, 1) + 1).astype(np.int64)
+    kept = {0, n - 1}
+    for start, stop in pairwise(edges.tolist()):
+        kept.add(start + int(np.argmin(values[start:stop])))
+        kept.add(start + int(np.argmax(values[start:stop])))
+    return np.array(sorted(kept))
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
+    """About five round values between two ends."""
     step = 10 ** floor(log10((high - low) / 4))
-    step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 7)
+    step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 6)
     return [round(i * step, 10) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
-def _label(tick: float) -> str:
-    return f"{tick:g}"
+def _time_marks(first: np.datetime64, last: np.datetime64) -> list[tuple[float, str]]:
+    """Both ends by date, and the years between that leave room for them: (per cent, label)."""
+    span = max(int((last - first).astype(int)), 1)
+    marks = [(0.0, str(first))]
+    for year in range(int(str(first)[:4]) + 1, int(str(last)[:4]) + 1):
+        share = 100.0 * int((np.datetime64(f"{year}-01-01") - first).astype(int)) / span
+        if share - marks[-1][0] >= 20.0 and share <= 78.0:
+            marks.append((share, str(year)))
+    return [*marks, (100.0, str(last))]
+
+
+def _whisker(centre: float, se: float, scale: Scale, y: int, css_class: str) -> str:
+    left, middle, right = (
+        round(BOX_WIDTH / 100 * scale.share(value))
+        for value in (centre - Z90 * se, centre, centre + Z90 * se)
+    )
+    return f'<g class="{css_class}"><path d="M{left} {y}H{right}"/>{_dot(middle, y)}</g>'
+
+
+def _dot(x: int, y: int) -> str:
+    """A line without length has round ends: a dot that stretching leaves round."""
+    return f'<path class="dot" d="M{x} {y}h0"/>'
+
+
+def _grid(values: Sequence[float], low: float, high: float) -> str:
+    heights = {value: round(BOX_HEIGHT * (high - value) / (high - low)) for value in values}
+    lines = "".join(f"M0 {y}H{BOX_WIDTH}" for value, y in heights.items() if value != 0.0)
+    zero = f'<path class="zero" d="M0 {heights[0.0]}H{BOX_WIDTH}"/>' if 0.0 in heights else ""
+    return f'<path class="grid" d="{lines}"/>{zero}'
+
+
+def _path(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    points = np.stack((x, y), axis=1).astype(np.int64)
+    steps = np.diff(points, axis=0, prepend=[[0, 0]]).tolist()
+    return "m" + "".join(f" {dx} {dy}" for dx, dy in steps).replace(" -", "-").lstrip()
+
+
+def _chart(
+    css_class: str,
+    caption: str,
+    drawing: str,
+    low: float,
+    high: float,
+    marks: Sequence[tuple[float, str]] = (),
+) -> str:
+    """A drawing with its labels, which a screen reader leaves to the drawing's own text."""
+    title = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    sides = "".join(
+        f'<span class="y" style="top:{100 * (high - tick) / (high - low):.1f}%">{tick:g}</span>'
+        for tick in ticks(low, high)
+    )
+    below = "".join(f'<span class="x" style="left:{at:.1f}%">{text}</span>' for at, text in marks)
+    return (
+        f'<figure class="chart {css_class}">{title}<div class="plot">{drawing}'
+        f'<div aria-hidden="true">{sides}{below}</div></div></figure>'
+    )
+
+
+def _svg(height: int, parts: Sequence[str], label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {BOX_WIDTH} {height}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )

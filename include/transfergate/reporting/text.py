@@ -1,4 +1,8 @@
-"""Verdicts as aligned plain text, at most 100 columns wide."""
+"""Verdicts as aligned plain text, at most 100 columns wide.
+
+Counts first, then what needs attention, then a table. Few tickers get a block each, with all arms
+and the reasons; of many, the table holds the decided ones, and the rest is counted.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,101 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transfergate.reporting.attention import concerns
 from transfergate.reporting.series import ARM_LABELS
+from transfergate.reporting.words import VERDICT_WORDS, chance, number, percent, verdict_counts
 
 WIDTH = 100
-COLUMNS = ("arm", "return/year", "volatility", "Sharpe", "max drawdown", "turnover/year")
+COLUMNS = (
+    "arm",
+    "return/year",
+    "volatility",
+    "Sharpe",
+    "Sortino",
+    "max drawdown",
+    "hit rate",
+    "turnover",
+)
+MAX_BLOCKS = 12
+"""More tickers than this get no block each."""
+MAX_ROWS = 20
+"""Rows of one verdict in the table of many tickers."""
+NAMES_SHOWN = 10
 _ALWAYS_SHOWN = ("finetuned", "scratch", "zero_shot", "buy_hold", "random", "ridge", "champion")
 
 
 def render_verdicts(evaluation: Mapping[str, Any]) -> str:
-    """One block per ticker: verdict and evidence, a table of all arms, the reasons.
+    """Counts, concerns, a table of tickers, and for few tickers a block each.
 
     Args:
         evaluation: ``{"tickers": {ticker: report}}`` as the gate returns it; a report may also
-            hold ``performance`` per arm, ``candidate`` and ``outcome``.
+            hold ``performance`` per arm, ``flat_seeds``, ``candidate`` and ``outcome``.
     """
-    blocks = [_block(ticker, report) for ticker, report in evaluation["tickers"].items()]
-    counts: dict[str, int] = {}
-    for report in evaluation["tickers"].values():
-        counts[report["verdict"]] = counts.get(report["verdict"], 0) + 1
-    total = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
-    overview = [f"{sum(counts.values())} judged: {total}", *_overview(evaluation["tickers"])]
-    return "\n\n".join([*blocks, "\n".join(overview)])
+    reports = evaluation["tickers"]
+    few = len(reports) <= MAX_BLOCKS
+    parts = ["\n".join([_counts(reports), *(_concerns(reports) if len(reports) > 1 else [])])]
+    if len(reports) > 1:
+        parts.append("\n".join(_all_rows(reports) if few else _decided_rows(reports)))
+    if few:
+        parts += [_block(ticker, report) for ticker, report in reports.items()]
+    else:
+        parts.append(
+            "Every ticker's reasons and figures: --json, or a page with curves: --html OUT."
+        )
+    return "\n\n".join(parts)
 
 
-def _overview(reports: Mapping[str, Any]) -> list[str]:
-    head = ["ticker", "Δ Sharpe", "std. error", "p promote", "p reject", "sessions", "verdict"]
+def _counts(reports: Mapping[str, Any]) -> str:
+    total = ", ".join(f"{n} {verdict}" for verdict, n in verdict_counts(reports).items())
+    return f"{len(reports)} judged: {total}"
+
+
+def _concerns(reports: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for item in concerns(reports):
+        names = ", ".join(item.tickers[:NAMES_SHOWN])
+        more = len(item.tickers) - NAMES_SHOWN
+        text = f"{len(item.tickers)} {item.title}: {names}{f' and {more} more' if more > 0 else ''}"
+        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
+    return lines
+
+
+def _all_rows(reports: Mapping[str, Any]) -> list[str]:
+    return _overview(reports, reports)
+
+
+def _decided_rows(reports: Mapping[str, Any]) -> list[str]:
+    """The tickers with a decision, highest difference first, and how many are left out."""
+    chosen: list[str] = []
+    left_out = []
+    for verdict in VERDICT_WORDS:
+        own = [name for name, report in reports.items() if report["verdict"] == verdict]
+        shown = 0 if verdict in ("INCONCLUSIVE", "INVALID") else MAX_ROWS
+        own.sort(key=lambda name: -(reports[name]["delta_sharpe"] or 0.0))
+        chosen += own[:shown]
+        if len(own) > shown:
+            left_out.append(f"{len(own) - shown} {verdict}")
+    lines = _overview(reports, chosen) if chosen else []
+    return [*lines, *([f"  not shown: {', '.join(left_out)}"] if left_out else [])]
+
+
+def _overview(reports: Mapping[str, Any], tickers: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    pooled = any(reports[ticker].get("posterior_better") is not None for ticker in tickers)
+    keys = ("posterior_better", "posterior_worse") if pooled else ("p_promote", "p_reject")
+    chances = ["Pr(better)", "Pr(worse)"] if pooled else ["p promote", "p reject"]
+    head = ["ticker", "Δ Sharpe", "std. error", *chances, "sessions", "verdict"]
     rows = [
         [
             ticker,
-            number(report["delta_sharpe"], 2, sign=True),
-            number(report["se"], 2),
-            chance(report["p_promote"]),
-            chance(report["p_reject"]),
-            str(report["n_sessions"]),
-            report["verdict"],
+            number(reports[ticker]["delta_sharpe"], 2, sign=True),
+            number(reports[ticker]["se"], 2),
+            *(chance(reports[ticker].get(key)) for key in keys),
+            str(reports[ticker]["n_sessions"]),
+            reports[ticker]["verdict"],
         ]
-        for ticker, report in reports.items()
+        for ticker in tickers
     ]
-    return ["  " + line for line in aligned([head, *rows])] if len(rows) > 1 else []
+    return ["  " + line for line in aligned([head, *rows])]
 
 
 def _block(ticker: str, report: Mapping[str, Any]) -> str:
@@ -87,14 +148,16 @@ def _table(performance: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for arm in _ALWAYS_SHOWN:
         figures = performance.get(arm)
         rows.append(
-            [ARM_LABELS[arm], *(["-"] * 5)]
+            [ARM_LABELS[arm], *(["-"] * (len(COLUMNS) - 1))]
             if figures is None
             else [
                 ARM_LABELS[arm],
                 percent(figures["annualised_return"]),
-                percent(figures["annualised_volatility"]).lstrip("+"),
+                percent(figures["annualised_volatility"], sign=False),
                 number(figures["sharpe"], 2, sign=True),
+                number(figures.get("sortino"), 2, sign=True),
                 percent(figures["max_drawdown"]),
+                percent(figures.get("hit_rate"), 0, sign=False),
                 number(figures["annualised_turnover"], 1),
             ]
         )
@@ -111,22 +174,3 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def number(value: float | None, digits: int, *, sign: bool = False) -> str:
-    """A fixed number of digits, ``-`` for None, never a negative zero."""
-    if value is None:
-        return "-"
-    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
-
-
-def chance(probability: float | None) -> str:
-    """Three digits, ``<.001`` where they would all be 0."""
-    if probability is not None and 0.0 <= probability < 0.0005:
-        return "<.001"
-    return number(probability, 3)
-
-
-def percent(value: float | None) -> str:
-    """``+4.2 %``, ``-`` for None."""
-    return "-" if value is None else f"{100 * value:+.1f} %"

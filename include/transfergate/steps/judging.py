@@ -15,18 +15,15 @@ from transfergate.evaluation.gate import Audit, finite, unjudged
 from transfergate.evaluation.gate import judge as judge_returns
 from transfergate.evaluation.ledger import SCHEMA, Ledger
 from transfergate.registry import Registry
-from transfergate.reporting import (
-    arm_series,
-    evaluation_page,
-    performance_table,
-    render_verdicts,
-)
+from transfergate.reporting import ArmSeries, describe, evaluation_page, render_verdicts
 from transfergate.settings import MarketParams, Settings
+from transfergate.steps.regimes import evaluation_market
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 
 log = logging.getLogger(__name__)
 
 LATEST = "evaluations/latest.json"
+NOTHING_KNOWN: dict[str, Any] = {"performance": {}, "flat_seeds": {}, "regimes": {}}
 
 
 def judge(
@@ -59,15 +56,19 @@ def judge(
     }
     market = _market(store, foundation_version, settings)
     evaluation = _evaluate(settings, market, ordered, tables)
+    merged = pa.concat_tables([SCHEMA.empty_table(), *tables.values()])
+    series, descriptions = describe(merged, evaluation_market(store, foundation_version))
     for result in ordered:
         evaluation["tickers"][result["ticker"]] |= {
+            **finite(descriptions.get(result["ticker"], NOTHING_KNOWN)),
             "candidate": result["candidate"],
             "recipe": result["recipe"],
             "incumbent": versions[result["ticker"]],
         }
     evaluation["foundation_version"] = foundation_version
+    evaluation["foundation"] = _foundation_cost(store, foundation_version)
     evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
-    report, created = _keep(store, evaluation, tables)
+    report, created = _keep(store, evaluation, series)
     for result in ordered:
         if result["status"] == "trained" and result["candidate"]:
             _register(registry, result, evaluation)
@@ -91,8 +92,9 @@ def summary(settings: Settings, evaluation_id: str | None = None) -> dict[str, A
 
     Returns:
         The gate's object (``config``, ``tickers``, ``pool``) with ``evaluation_id``,
-        ``foundation_version`` and ``report``; each ticker also has ``performance`` per arm,
-        ``candidate`` and ``outcome``.
+        ``foundation_version``, ``foundation`` (the cost of pre-training) and ``report``; each
+        ticker also has ``performance`` per arm, ``flat_seeds``, ``regimes``, ``candidate`` and
+        ``outcome``.
 
     Raises:
         RegistryError: If there is no such evaluation.
@@ -163,9 +165,6 @@ def _evaluate(
     for result in results:
         ticker = result["ticker"]
         reports[ticker] = judged["tickers"].get(ticker) or _without_record(result, settings)
-        table = tables.get(ticker)
-        series = arm_series(table).get(ticker, {}) if table is not None else {}
-        reports[ticker]["performance"] = performance_table(series)
     evaluation: dict[str, Any] = finite(
         {"config": params.model_dump(mode="json"), "tickers": reports, "pool": judged["pool"]}
     )
@@ -197,6 +196,16 @@ def _market(store: ArtefactStore, foundation_version: str, settings: Settings) -
     return MarketParams.model_validate(store.read_json(key)["document"]["market"])
 
 
+def _foundation_cost(store: ArtefactStore, foundation_version: str) -> dict[str, Any]:
+    """What pre-training consumed; empty where the foundation is not there to ask."""
+    key = f"foundations/{foundation_version}/foundation.json"
+    if not store.exists(key):
+        return {}
+    manifest = store.read_json(key)
+    figures = {name: manifest.get(name) for name in ("env_steps", "updates")}
+    return {**figures, "n_sources": len(manifest.get("sources", ()))}
+
+
 def _market_audit(market: MarketParams) -> Audit:
     """Replications may trade at the close or for free; a verdict on that would mislead."""
     return Audit(
@@ -207,15 +216,13 @@ def _market_audit(market: MarketParams) -> Audit:
 
 
 def _keep(
-    store: ArtefactStore, evaluation: dict[str, Any], tables: dict[str, pa.Table]
+    store: ArtefactStore, evaluation: dict[str, Any], series: dict[str, dict[str, ArmSeries]]
 ) -> tuple[str, bool]:
     name = evaluation["evaluation_id"]
     created = store.write_once(f"evaluations/{name}/verdicts.json", json_bytes(evaluation))
     report = _report_key(name)
     if created or not store.exists(report):
-        merged = pa.concat_tables([SCHEMA.empty_table(), *tables.values()])
-        page = evaluation_page(evaluation, arm_series(merged))
-        store.replace(report, page.encode())
+        store.replace(report, evaluation_page(evaluation, series).encode())
     store.replace(LATEST, json_bytes({"evaluation_id": name}))
     return str(store.path(report)), created
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,8 @@ class Snapshot:
         """Hash of content, SQL text and settings."""
         return str(self.manifest["id"])
 
-    def table(self, ticker: str) -> pa.Table:
-        """Rows of one ticker.
+    def table(self, ticker: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of one ticker, with all columns or those named.
 
         Raises:
             SnapshotError: If the ticker is not in this snapshot.
@@ -48,7 +48,8 @@ class Snapshot:
                 f"{', '.join(sorted(self.manifest['files'])[:20])}; ingest its bars first"
             )
         name = self.manifest["files"][ticker]["name"]
-        return pq.read_table(self.store.path(f"snapshots/{self.id}/{name}"))
+        path = self.store.path(f"snapshots/{self.id}/{name}")
+        return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
 def open_snapshot(store: ArtefactStore, snapshot_id: str) -> Snapshot:
