@@ -75,8 +75,8 @@ def test_nothing_is_pickled():
 
 def test_every_import_of_the_package_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-")
-                for line in project["dependencies"]}  # fmt: skip
+    lines = project["dependencies"] + project["optional-dependencies"]["yahoo"]
+    declared = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
     provided = {
         "airflow": "apache-airflow", "fastapi": "apache-airflow", "pendulum": "apache-airflow",
         "jinja2": "apache-airflow",

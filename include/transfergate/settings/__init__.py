@@ -32,6 +32,7 @@ from transfergate.settings.bars import (
     SourceParams,
     SyntheticParams,
     UniverseParams,
+    YahooParams,
     with_built_in_sources,
 )
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
@@ -71,6 +72,7 @@ __all__ = [
     "Ticker",
     "UniverseParams",
     "WalkForwardParams",
+    "YahooParams",
     "load",
 ]
 

@@ -46,6 +46,16 @@ class SyntheticParams(Params):
     daily_volatility: float = Field(0.015, gt=0.0, le=0.2)
 
 
+class YahooParams(Params):
+    """How politely Yahoo is asked."""
+
+    requests_per_minute: float = Field(60.0, gt=0.0, le=600.0)
+    max_attempts: int = Field(5, ge=1, le=20, description="per ticker")
+    first_wait_seconds: float = Field(
+        5.0, ge=0.0, le=600.0, description="after the first failure; doubles with each further one"
+    )
+
+
 class KnownFlaw(Params):
     """A rule that a source is known to break, and what becomes of the rows that do.
 
@@ -102,7 +112,7 @@ class SourceParams(Params):
     A data folder may describe itself in a ``source.toml`` with the same fields.
     """
 
-    kind: Literal["sample", "files", "synthetic"]
+    kind: Literal["sample", "files", "synthetic", "yahoo"]
     root: str | None = Field(None, description="folder or object-store URL of the bar files")
     formats: tuple[FileFormatParams, ...] = Field((FileFormatParams(),), min_length=1)
     ignore: tuple[str, ...] = Field(
@@ -121,9 +131,15 @@ class SourceParams(Params):
     )
     calendar: str = Field("XNYS", description="code of exchange_calendars, such as XNYS or 24/7")
     synthetic: SyntheticParams = SyntheticParams()
+    yahoo: YahooParams = YahooParams()
     quality: QualityParams = QualityParams()
     expectations: str | None = Field(
         None, description="TOML file of further expectations; relative to root or to the process"
+    )
+    prices: Literal["auto", "raw", "adjusted"] = Field(
+        "auto",
+        description="raw: what looks like a split that no action explains waits in quarantine; "
+        "adjusted: it only warns; auto: raw for tickers with neither adj_close nor actions",
     )
     negative_prices: tuple[Ticker, ...] = Field(
         (), description="tickers whose prices may be 0 or less, such as crude oil on 2020-04-20"
@@ -145,6 +161,7 @@ BUILT_IN_SOURCES: dict[str, dict[str, Any]] = {
         "universe": {"targets": ("SHARED", "OPPOSED"), "index": "^SYN"},
     },
     "files": {"kind": "files"},
+    "yahoo": {"kind": "yahoo"},
 }
 """Sources that are there without being declared; what a user declares goes over them."""
 

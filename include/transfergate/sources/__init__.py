@@ -7,18 +7,25 @@ judged by ``quality``.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transfergate.errors import SettingsError
 from transfergate.settings import SourceParams
 from transfergate.sources.base import Source
 from transfergate.sources.files import FilesSource
 from transfergate.sources.sample import SampleSource
 from transfergate.sources.synthetic import SyntheticSource
+from transfergate.sources.yahoo import YahooSource
 
-__all__ = ["FilesSource", "SampleSource", "Source", "SyntheticSource", "open_source"]
+__all__ = ["FilesSource", "SampleSource", "Source", "SyntheticSource", "YahooSource", "open_source"]
 
 
-def open_source(params: SourceParams) -> Source:
+def open_source(params: SourceParams, kept: Path = Path("var/fetching")) -> Source:
     """Open the source that the settings name.
+
+    Args:
+        params: Its settings.
+        kept: Folder where a source may keep what it got of an interrupted fetch.
 
     Raises:
         SettingsError: If ``files`` is asked for without a folder.
@@ -36,3 +43,8 @@ def open_source(params: SourceParams) -> Source:
                     "named: give --data FOLDER (or DATA=<folder>), or set root in the settings"
                 )
             return FilesSource(params.root, params)
+        case "yahoo":
+            universe = params.universe
+            index = [universe.index] if universe.index else []
+            names = [*universe.sources, *universe.targets, *index]
+            return YahooSource(names, params.yahoo, kept / "yahoo")

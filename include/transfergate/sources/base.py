@@ -22,6 +22,11 @@ class Source(Protocol):
         """Its name in settings and in the warehouse; bars of two sources never mix."""
         ...
 
+    @property
+    def lists_all(self) -> bool:
+        """Whether no ticker can be had but those of :meth:`tickers`."""
+        ...
+
     def tickers(self) -> tuple[str, ...]:
         """Everything it can deliver, sorted; index series are tickers too."""
         ...
@@ -49,6 +54,8 @@ class Source(Protocol):
 
 class BarsOnly:
     """Base of a source that says nothing about its tickers besides their bars."""
+
+    lists_all = True
 
     def reference(self, tickers: Sequence[str]) -> Reference:
         """No actions, instruments or symbols."""

@@ -43,6 +43,7 @@ class FilesSource:
     """
 
     name = "files"
+    lists_all = True
 
     def __init__(self, root: str, params: SourceParams) -> None:
         self.folder = Folder(root)
