@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BarValues = tuple[Any, ...]
 SUITE_NAME = "daily_bars"
 READABLE = "readable"
+SUSPECTED_SPLIT = "suspected_split"
 _MAX_PRICE = 1e12
 _RELATIVE_TOLERANCE = 1e-6
 _TYPES = {
@@ -35,6 +36,8 @@ class BatchContext:
         oldest_acceptable: The last session of the batch must not be earlier; None where no end
             was asked for.
         previous_rows: Rows of the batch before it, of the same source; None for the first.
+        prices: ``raw``, ``adjusted`` or ``auto``: whether what looks like a split is held.
+        acted: Tickers with corporate actions on file.
         negative_prices: Tickers whose prices may be 0 or less.
         declared: Further expectations, from the source's own file.
         released: Values of rows that a person let through, in the order of the bars' schema with
@@ -45,6 +48,8 @@ class BatchContext:
     tickers: tuple[str, ...]
     oldest_acceptable: date | None = None
     previous_rows: int | None = None
+    prices: str = "auto"
+    acted: frozenset[str] = frozenset()
     negative_prices: tuple[str, ...] = ()
     declared: tuple[DeclaredExpectation, ...] = ()
     released: frozenset[BarValues] = frozenset()
@@ -128,6 +133,49 @@ def row_expectations(
         value_set=[False],
         **_rule("exchange_session", "session_date is a session of the exchange"),
     )
+
+
+def review_expectations(columns: Sequence[str], raw: Sequence[str]) -> Iterator[Expectation]:
+    """What a person should look at: held for tickers with raw prices, a warning for the others.
+
+    Args:
+        columns: Those of the frame; a rule about one that it lacks is left out.
+        raw: Tickers whose prices are as traded, with nothing on file that adjusts them.
+    """
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    named = list(raw)
+    if "suspected_split" in columns and named:
+        yield gxe.ExpectColumnValuesToBeInSet(
+            column="suspected_split",
+            value_set=[False],
+            row_condition=Column("ticker").is_in(named),
+            **_rule(
+                SUSPECTED_SPLIT, "no jump like a split before this bar that no action explains"
+            ),
+        )
+    if "spike" in columns:
+        text = "no bar far off that the next one takes back"
+        if named:
+            yield gxe.ExpectColumnValuesToBeInSet(
+                column="spike",
+                value_set=[False],
+                row_condition=Column("ticker").is_in(named),
+                **_rule("spike", text),
+            )
+        yield gxe.ExpectColumnValuesToBeInSet(
+            column="spike",
+            value_set=[False],
+            row_condition=Column("ticker").is_not_in(named) if named else None,
+            **_rule("spike_adjusted", text, "warning"),
+        )
+    if "vanished" in columns:
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column="vanished",
+            max_value=0,
+            **_rule("vanished", "no bar on file is missing just before this one", "warning"),
+        )
 
 
 def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]:

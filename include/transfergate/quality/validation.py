@@ -15,6 +15,7 @@ from transfergate.quality.suite import (
     SUITE_NAME,
     BatchContext,
     batch_expectations,
+    review_expectations,
     row_expectations,
     structural_expectations,
 )
@@ -55,10 +56,21 @@ def _expectations(frame: pd.DataFrame, params: QualityParams, context: BatchCont
     expectations = list(structural_expectations(columns))
     if derived and len(frame):
         expectations += row_expectations(columns, context.negative_prices)
+        expectations += review_expectations(columns, _raw_tickers(frame, context))
         expectations += batch_expectations(params, context)
         own = [str((expectation.meta or {}).get("rule")) for expectation in expectations]
         expectations += build_expectations(context.declared, columns, own)
     return expectations
+
+
+def _raw_tickers(frame: pd.DataFrame, context: BatchContext) -> list[str]:
+    # Those whose prices nothing adjusts, neither the vendor nor an action on file.
+    if context.prices == "adjusted":
+        return []
+    tickers = set(frame["ticker"].dropna())
+    if context.prices == "auto":
+        tickers -= context.acted | set(frame.loc[frame["adj_close"].notna(), "ticker"])
+    return sorted(tickers)
 
 
 def _run(frame: pd.DataFrame, expectations: list[Any], batch_id: str, rendered: str) -> list[Any]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from transfergate.quality.suite import READABLE, BarValues
+from transfergate.quality.suite import READABLE, SUSPECTED_SPLIT, BarValues
 from transfergate.settings import KnownFlaw, QualityParams
 from transfergate.storage.bars import BAR_SCHEMA
 
 TICKER_LIMIT = "ticker_over_limit"
 BATCH_REFUSED = "batch_refused"
-REVIEW_RULES = frozenset({"suspected_split"})
+REVIEW_RULES = frozenset({SUSPECTED_SPLIT})
 """Rows that break one of these wait for a person; they count against no limit."""
 _COPY = "no_copy"
 

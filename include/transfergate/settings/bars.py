@@ -141,6 +141,11 @@ class SourceParams(Params):
         description="raw: what looks like a split that no action explains waits in quarantine; "
         "adjusted: it only warns; auto: raw for tickers with neither adj_close nor actions",
     )
+    prices: Literal["auto", "raw", "adjusted"] = Field(
+        "auto",
+        description="raw: what looks like a split that no action explains waits in quarantine; "
+        "adjusted: it only warns; auto: raw for tickers with neither adj_close nor actions",
+    )
     negative_prices: tuple[Ticker, ...] = Field(
         (), description="tickers whose prices may be 0 or less, such as crude oil on 2020-04-20"
     )
