@@ -27,12 +27,13 @@ from (
 )
 where ticker is not null;
 
--- When the source's last fact became known; null before the first.
-create or replace macro last_known_at(source_name) as (
+-- When the last fact about a source that was known at a moment became known; null before the first.
+create or replace macro last_known_at(source_name, moment) as (
     select max(known_at)
     from (
-        select max(known_at) as known_at from bar_revisions where source = source_name
+        select max(known_at) as known_at from bar_revisions
+        where source = source_name and known_at <= moment
         union all
-        select max(known_at) from batches where source = source_name
+        select max(known_at) from batches where source = source_name and known_at <= moment
     )
 );

@@ -65,7 +65,7 @@ def test_a_snapshot_holds_prices_and_scores_of_every_ticker(
     assert set(manifest) == {
         *("id", "source", "tickers", "index", "index_return", "features", "z_window", "z_clip"),
         *("calendar", "sessions", "first_session_ordinal", "rows", "files", "sql_hash"),
-        *("bars_hash", "versions"),
+        *("bars_hash", "versions", "feature_names", "as_of"),
     }
     assert manifest["features"] == ["return_1", "momentum_5", "momentum_10", "momentum_20"]
     assert manifest["rows"] == {"AAA": 120, "BBB": 120, "CCC": 120}
@@ -132,7 +132,13 @@ def test_the_order_of_ingestion_changes_no_byte(
         load_bars(conn, bars.iloc[:40], known_at="2020-04-01")
         second = publish_snapshot(conn, other, _request())
     assert first.id == second.id
-    assert _bytes(one, first.id) == _bytes(other, second.id)
+    before, after = _bytes(one, first.id), _bytes(other, second.id)
+    # When the last of them became known is another matter.
+    assert first.manifest.pop("as_of") == "2020-01-01T00:00:00.000000+00:00"
+    assert second.manifest.pop("as_of") == "2020-04-01T00:00:00.000000+00:00"
+    assert first.manifest == second.manifest
+    assert before.pop("manifest.json") != after.pop("manifest.json")
+    assert before == after
 
 
 def test_an_old_snapshot_is_rebuilt_as_of_its_moment(

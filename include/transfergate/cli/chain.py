@@ -28,10 +28,13 @@ def ingest(options: argparse.Namespace) -> Result:
 
 
 def features(options: argparse.Namespace) -> Result:
-    """Compute features and publish their snapshot."""
+    """Compute features and publish their snapshot, or rebuild an old one and compare."""
     from transfergate import steps
 
     settings = settings_module.load()
+    if options.rebuild:
+        result = steps.rebuild_snapshot(settings, options.rebuild, options.into)
+        return result, lines(result)
     result = steps.build_features(settings, options.source or settings.ingest.source)
     return result, lines(result)
 
@@ -100,6 +103,12 @@ def _asked_bars(options: argparse.Namespace) -> dict[str, Any]:
 
 def _options(added: argparse.ArgumentParser, name: str) -> None:
     add_source(added)
+    if name == "features":
+        added.add_argument(
+            "--rebuild", metavar="SNAPSHOT", help="from what was known when it was published"
+        )
+        added.add_argument("--into", type=Path, metavar="FOLDER", help="keep the rebuilt one here")
+        added.set_defaults(status=lambda result: 0 if result.get("identical", True) else 2)
     if name in ("ingest", "run"):
         added.add_argument("--data", type=Path, help="folder of bar files, for --source files")
         added.add_argument("--tickers", type=tickers, help="A,B; default: all there are")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transfergate.steps.promotion import promote_evaluated as promote_evaluated
     from transfergate.steps.promotion import rollback as rollback
     from transfergate.steps.promotion import status as status
+    from transfergate.steps.rebuild import rebuild_snapshot as rebuild_snapshot
     from transfergate.steps.serving import decide as decide
 
 _MODULE_OF = {
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "load_bars": "ingest",
     "build_features": "features",
     "compact": "features",
+    "rebuild_snapshot": "rebuild",
     "pretrain_foundation": "pretraining",
     "backtest_foundation": "pretraining",
     "register_foundation": "pretraining",

@@ -8,6 +8,7 @@ from transfergate.warehouse.checks import History, derive_checks, read_history
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.loads import LoadCounts, load_batch
 from transfergate.warehouse.reference import check_reference
+from transfergate.warehouse.selection import select_bars
 
 __all__ = [
     "History",
@@ -17,4 +18,5 @@ __all__ = [
     "load_batch",
     "open_warehouse",
     "read_history",
+    "select_bars",
 ]

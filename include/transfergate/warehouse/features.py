@@ -81,19 +81,18 @@ def read_bars(
         conn: The warehouse; gets the macros, session variables and temporary relations.
         sql: What ``read_feature_sql`` returned.
         source: Bars of this source only; sources never mix.
-        as_of: Bars known then; None for the last moment at which one became known.
+        as_of: What was known then; None for all. The variable ``as_of`` is the moment of the
+            last load by then.
 
     Raises:
         SnapshotError: If there are no such bars.
     """
     conn.execute("set variable source_name = $source", {"source": source})
-    if as_of is None:
-        conn.execute(
-            "set variable as_of = (select max(known_at) from bar_revisions "
-            "where source = getvariable('source_name'))"
-        )
-    else:
-        conn.execute("set variable as_of = $as_of::timestamptz", {"as_of": as_of.isoformat()})
+    # The last load that is seen, so that the same loads give the same moment.
+    conn.execute(
+        "set variable as_of = last_known_at(getvariable('source_name'), $as_of::timestamptz)",
+        {"as_of": as_of.isoformat() if as_of else "infinity"},
+    )
     conn.execute(sql.text("macros"))
     _create(conn, "int_adjusted_bars", sql.text("int_adjusted_bars"))
     if conn.execute("select count(*) from int_adjusted_bars").fetchone() == (0,):

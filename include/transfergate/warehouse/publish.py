@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,7 +54,7 @@ class SnapshotRequest:
         universe: Names the index; sources and targets that are index series are published too.
         calendar: Exchange calendar of the sessions.
         sql_dir: Folder of the SQL.
-        as_of: Bars known at that moment; None for all.
+        as_of: Bars and actions known at that moment; None for all.
     """
 
     source: str
@@ -121,9 +121,17 @@ def publish_snapshot(
     check_no_look_ahead(conn, sql, request.features, index, index_tickers)
     prepare_market(conn, sql, index, index_tickers)
     manifest |= _sessions(conn, request.calendar)
+    # What a rebuild needs and the content does not depend on: not part of the id.
+    manifest |= {"feature_names": list(sql.names), "as_of": _moment(conn)}
     created = store.publish_folder(key, lambda folder: _write(conn, folder, manifest, sql, request))
     log.info("snapshot %s: %d tickers, created %s", manifest["id"], len(tickers), created)
     return PublishedSnapshot(store.read_json(f"{key}/manifest.json"), created)
+
+
+def _moment(conn: DuckDBPyConnection) -> str:
+    ((microseconds,),) = conn.execute("select epoch_us(getvariable('as_of'))").fetchall()
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+    return moment.isoformat(timespec="microseconds")
 
 
 def _roles(conn: DuckDBPyConnection, request: SnapshotRequest) -> tuple[list[str], list[str]]:
