@@ -53,7 +53,13 @@ def test_gate_prints_one_json_object(tmp_path, capsys, suffix):
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result.keys() == {"config", "tickers", "pool"}
-    assert result["tickers"]["TGT"]["verdict"] == "PROMOTE"
+    report = result["tickers"]["TGT"]
+    assert report["verdict"] == "PROMOTE"
+    assert (
+        report["performance"]["finetuned"]["sortino"] > report["performance"]["scratch"]["sortino"]
+    )
+    assert {row["by"] for row in report["regimes"]["slices"]} == {"volatility", "trend", "year"}
+    assert report["flat_seeds"]["scratch"]["flat_fold_seeds"] == 0
     assert err == ""
 
 

@@ -108,7 +108,10 @@ def _looks(looks: object) -> list[tuple[str, str]]:
         return [] if looks is None else [("look", str(looks))]
     plain = [(k, v) for k, v in looks.items() if isinstance(v, str | int | float)]
     return [
-        (str(key).replace("_", " "), number(value, 3) if isinstance(value, float) else str(value))
+        (
+            f"look: {str(key).replace('_', ' ')}",
+            number(value, 3) if isinstance(value, float) else str(value),
+        )
         for key, value in plain
     ]
 

@@ -28,7 +28,7 @@ def performance(performance: Mapping[str, Mapping[str, Any]]) -> str:
     if not performance:
         return ""
     head = ["arm", "return/year", "volatility", "Sharpe", "Sortino", "max drawdown", "Calmar"]
-    head += ["hit rate", "turnover/year", "transactions", "avg. profit", "avg. loss"]
+    head += ["hit rate", "turnover", "transactions", "avg. profit", "avg. loss"]
     rows = [
         (
             ARM_LABELS[arm],
@@ -51,7 +51,8 @@ def performance(performance: Mapping[str, Mapping[str, Any]]) -> str:
         "Performance on the same sessions",
         [head[i] for i in known],
         [[row[i] for i in known] for row in rows],
-        "Net of costs, mean over seeds. A dash: not defined for this arm, or not recorded.",
+        "Net of costs, mean over seeds; turnover is that of a year, transactions are those of a "
+        "seed. A dash: not defined for this arm, or not recorded.",
     )
 
 
