@@ -61,18 +61,21 @@ class Path:
 def walk(market: TickerMarket, test: Window, choose: Choose) -> Path:
     """Run a policy over a test slice: start flat, decide at the close, trade at the next open.
 
-    The first decision is taken at ``test.first - 1`` and paid for in session ``test.first``.
+    The first decision is taken at ``test.first - 1`` and paid for in session ``test.first``. Who
+    loses everything has a return of -1 there, and holds nothing from then on.
     """
     n = test.sessions
     net, position, turnover = np.zeros(n), np.zeros(n), np.zeros(n)
     held = market.flat
     for i, t in enumerate(range(test.first - 1, test.stop - 1)):
         action = choose(t, held)
-        net[i] = market.net_returns[t, held, action]
+        net[i] = max(market.net_returns[t, held, action], -1.0)
         new = int(market.next_position[t, held, action])
         turnover[i] = abs(market.positions[new] - market.positions[held])
         position[i] = market.positions[new]
         held = new
+        if net[i] == -1.0:
+            break
     return Path(net, position, turnover, turnover * market.cost_rate)
 
 

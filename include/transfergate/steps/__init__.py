@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from transfergate.steps.features import build_features as build_features
     from transfergate.steps.features import compact as compact
     from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
-    from transfergate.steps.finetuning import plan_finetune as plan_finetune
     from transfergate.steps.ingest import fetch_bars as fetch_bars
     from transfergate.steps.ingest import load_bars as load_bars
     from transfergate.steps.ingest import plan_ingest as plan_ingest
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from transfergate.steps.promotion import status as status
     from transfergate.steps.rebuild import rebuild_snapshot as rebuild_snapshot
     from transfergate.steps.serving import decide as decide
+    from transfergate.steps.targets import plan_finetune as plan_finetune
 
 _MODULE_OF = {
     "plan_ingest": "ingest",
@@ -42,7 +42,7 @@ _MODULE_OF = {
     "pretrain_foundation": "pretraining",
     "backtest_foundation": "pretraining",
     "register_foundation": "pretraining",
-    "plan_finetune": "finetuning",
+    "plan_finetune": "targets",
     "finetune_ticker": "finetuning",
     "judge": "judging",
     "summary": "judging",

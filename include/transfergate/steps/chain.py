@@ -56,9 +56,10 @@ def finetune_all(
         ``{"foundation_version", "results", "evaluation_id", "verdicts", "report", "created",
         "promoted", "kept"}``.
     """
-    from transfergate.steps.finetuning import finetune_ticker, plan_finetune
+    from transfergate.steps.finetuning import finetune_ticker
     from transfergate.steps.judging import judge
     from transfergate.steps.promotion import promote_evaluated
+    from transfergate.steps.targets import plan_finetune
 
     tickers = plan_finetune(settings, foundation_version, targets)
     results = [finetune_ticker(settings, foundation_version, ticker) for ticker in tickers]

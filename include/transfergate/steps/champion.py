@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from transfergate.errors import MarketError, TransferGateError
 from transfergate.evaluation.baselines import Path
 from transfergate.evaluation.ledger import RECORD, Ledger, fold_key
 from transfergate.evaluation.splits import Fold
@@ -13,8 +16,10 @@ from transfergate.learning import Weights
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams
 from transfergate.storage import ArtefactStore, Snapshot
+from transfergate.transfer import audits
 from transfergate.transfer.arms import FINETUNED
 from transfergate.transfer.bundles import read_bundle, read_weights
+from transfergate.transfer.replay import check_accounting
 from transfergate.transfer.scoring import ledger_rows, model_paths, test_window
 
 log = logging.getLogger(__name__)
@@ -55,6 +60,9 @@ def score_champion(
 
     Returns:
         Number of folds that were scored; 0 if the champion reads other inputs.
+
+    Raises:
+        MarketError: If rows do not follow from positions, prices and costs.
     """
     store, ticker = snapshot.store, panel.tickers[0]
     ledger = Ledger(store)
@@ -81,8 +89,45 @@ def score_champion(
             panel, on_device, test_window(fold), market, network, bundle["burn_in_sessions"]
         )
         rows = ledger_rows(panel, fold, [_mean(paths, flat)])
+        _check(rows, panel, market, fold, version)
         scored += ledger.append_champion(recipe, ticker, fold.number, version, rows)
     return scored
+
+
+def audited(
+    ledger: Ledger, recipe: str, ticker: str, version: str, score: Callable[[], None]
+) -> dict[str, Any]:
+    """Score a champion, and state how its rows came about.
+
+    Its own defects are not the candidate's and only cost it the comparison; rows that its weights
+    did not make fail the audit.
+    """
+    problem = None
+    try:
+        score()
+    except MarketError as error:
+        problem = str(error)
+        log.warning("%s: champion's rows refused: %s", ticker, error)
+    except TransferGateError as error:
+        log.warning("%s: champion not scored: %s", ticker, error)
+    folds = [
+        fold
+        for fold in ledger.folds(recipe, ticker)
+        if ledger.holds_champion(recipe, ticker, fold, version)
+    ]
+    return audits.champion(version, len(folds), problem)
+
+
+def _check(rows: pa.Table, panel: Panel, market: MarketParams, fold: Fold, version: str) -> None:
+    """Refuse rows that do not follow from the champion's positions: figures from elsewhere."""
+    counts = check_accounting(rows, panel, market, test_window(fold), averaged=True)
+    wrong = {name: n for name, n in counts.items() if name != "rows" and n}
+    if wrong:
+        raise MarketError(
+            f"{panel.tickers[0]} {fold.name}: rows of champion {version} do not follow from its "
+            f"positions, the prices and the costs: {wrong} of {counts['rows']}, expected none; "
+            f"nothing was written: score it by running its weights again"
+        )
 
 
 def differing_inputs(bundle: dict[str, Any], snapshot: Snapshot) -> list[str]:

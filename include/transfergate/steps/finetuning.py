@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from transfergate.errors import NotEnoughData, SettingsError, TransferGateError
+from transfergate.errors import NotEnoughData, TransferGateError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.evaluation.splits import (
     Fold,
@@ -18,7 +18,7 @@ from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
-from transfergate.steps.champion import score_champion
+from transfergate.steps.champion import audited, score_champion
 from transfergate.steps.folds import target_folds
 from transfergate.steps.pretraining import (
     foundation_weights,
@@ -29,10 +29,11 @@ from transfergate.steps.pretraining import (
 )
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
 from transfergate.transfer import audits
-from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, arm_record, train_arms
+from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
 from transfergate.transfer.bundles import sha256, weights_bytes
 from transfergate.transfer.pretraining import first_ready
-from transfergate.transfer.recipe import document_hash, recipe_document
+from transfergate.transfer.recipe import derive_seed, document_hash, recipe_document
+from transfergate.transfer.records import arm_record, fold_checks
 from transfergate.transfer.scoring import (
     arm_paths,
     ledger_rows,
@@ -41,36 +42,6 @@ from transfergate.transfer.scoring import (
 )
 
 log = logging.getLogger(__name__)
-
-
-def plan_finetune(
-    settings: Settings, foundation_version: str, targets: Sequence[str] | None = None
-) -> list[str]:
-    """Return the target tickers, sorted: those named now, else those of the pre-training.
-
-    A target may not be a source of the foundation.
-
-    Raises:
-        SettingsError: If a target is a source, there is no target, or none has bars. One without
-            bars beside others is left to be reported for itself.
-    """
-    store = ArtefactStore(settings.artefact_root)
-    manifest = read_foundation(store, foundation_version)
-    snapshot = open_snapshot(store, manifest["snapshot_id"])
-    wanted = sorted(targets or manifest["targets"])
-    both = sorted(set(wanted) & set(manifest["sources"]))
-    if both or not wanted:
-        raise SettingsError(
-            f"targets {wanted} of foundation {foundation_version}: {both} are among its sources, "
-            f"expected at least one target that is not; name other targets, pre-train without "
-            f"those tickers, or lower target_every where the default rule left no target"
-        )
-    if not set(wanted) & set(snapshot.manifest["tickers"]):
-        raise SettingsError(
-            f"targets {wanted}: none has bars in snapshot {snapshot.id}, which has "
-            f"{snapshot.manifest['tickers'][:20]}; name other targets or ingest their bars"
-        )
-    return wanted
 
 
 def finetune_ticker(settings: Settings, foundation_version: str, ticker: str) -> dict[str, Any]:
@@ -104,8 +75,10 @@ def finetune_ticker(settings: Settings, foundation_version: str, ticker: str) ->
     if store.exists(run_key):
         log.info("%s: fine-tuned from foundation %s before", ticker, foundation_version)
         stored: dict[str, Any] = store.read_json(run_key)
-        _TickerRun(settings, store, manifest, recipe, ticker).score_champion(stored["candidate"])
-        return {**stored, "already": True, "new_folds": 0}
+        run = _TickerRun(settings, store, manifest, recipe, ticker)
+        kept = [audit for audit in stored["audits"] if audit["name"] != "champion"]
+        facing = run.score_champion(stored["candidate"])
+        return {**stored, "audits": [*kept, *facing], "already": True, "new_folds": 0}
     try:
         done = _TickerRun(settings, store, manifest, recipe, ticker).run()
     except NotEnoughData as error:
@@ -170,7 +143,7 @@ class _TickerRun:
             arms = {run.arm: run for run in runs if run.fold.number == fold.number}
             self._record_fold(panel, fold, arms, select_models(foundations, [number]))
         candidate = self._publish_candidate(panel, runs[-1], folds)
-        self.score_champion(candidate, panel)
+        champion = self.score_champion(candidate, panel)
         records = [self.ledger.record(self.recipe, self.ticker, fold.number) for fold in folds]
         return {
             "candidate": candidate,
@@ -179,31 +152,39 @@ class _TickerRun:
             "audits": [
                 audits.budget_parity(records),
                 audits.leakage(records, self.ticker, self.manifest["sources"]),
+                audits.accounting(records),
+                audits.selection(records),
+                audits.features(
+                    panel, self.snapshot.table(self.ticker), self.snapshot.manifest["features"]
+                ),
+                *champion,
             ],
         }
 
-    def score_champion(self, candidate: str, panel: Panel | None = None) -> None:
-        """Score the champion that the candidate faces; its defects are not the candidate's."""
+    def score_champion(self, candidate: str, panel: Panel | None = None) -> list[dict[str, Any]]:
+        """Score the champion that the candidate faces, and audit how."""
         champion = Registry(self.store, self.settings.tracking_uri).incumbent(
             self.ticker, candidate
         )
         if champion is None:
-            return
-        try:
-            if panel is None:
+            return []
+
+        def score() -> None:
+            own = panel
+            if own is None:
                 use_threads(self.settings.torch_threads)
-                panel = load_panel(self.snapshot, [self.ticker])
-                panel = panel.to(choose_device(self.settings.device))
+                own = load_panel(self.snapshot, [self.ticker])
+                own = own.to(choose_device(self.settings.device))
             score_champion(
                 self.snapshot,
-                panel,
-                self._folds(panel),
+                own,
+                self._folds(own),
                 recipe=self.recipe,
                 version=champion.version,
                 cost_bps=self.market.cost_bps,
             )
-        except TransferGateError as error:
-            log.warning("%s: champion not scored: %s", self.ticker, error)
+
+        return [audited(self.ledger, self.recipe, self.ticker, champion.version, score)]
 
     def _folds(self, panel: Panel) -> list[Fold]:
         checkpoints = self.manifest["checkpoints"]
@@ -238,6 +219,7 @@ class _TickerRun:
             item for item in self.manifest["checkpoints"] if item["fold"] == fold.number
         )
         content = weights_bytes(arms[FINETUNED].weights)
+        n_seeds = self.settings.finetune.n_seeds
         record = {
             "fold": fold.name,
             "windows": {
@@ -250,7 +232,16 @@ class _TickerRun:
             "foundation_seed": checkpoint["seed"],
             "foundation_last_session": checkpoint["last_session"],
             "weights_sha256": sha256(content),
-            "arms": {name: arm_record(run) for name, run in arms.items()},
+            **fold_checks(
+                panel,
+                fold,
+                arms,
+                rows,
+                market=market,
+                network=network,
+                burn_in=self.burn_in,
+                seeds=[derive_seed(*self.seed_parts, fold.name, k) for k in range(n_seeds)],
+            ),
         }
         self.ledger.publish_fold(
             self.recipe, self.ticker, fold.number, rows, record, {"weights.safetensors": content}
@@ -279,7 +270,7 @@ class _TickerRun:
             "weights_sha256": sha256(content),
             "folds": [fold.name for fold in folds],
             "code_version": self.settings.code_version,
-            "run": arm_record(run),
+            "run": arm_record(run, panel),
         }
         version = content_hash(json_bytes({**bundle, "code_version": ""}))
         bundle["version"] = version

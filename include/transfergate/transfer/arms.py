@@ -9,8 +9,7 @@ seeds, grid and arms, train as one stack.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from transfergate.learning import (
 )
 from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
+from transfergate.storage import content_hash
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
 
@@ -50,9 +50,16 @@ class ArmRun:
         validation_sharpe: Of the seed-mean validation returns, per grid choice, in grid order.
         weights: The K chosen models, stacked; those of the best choice even when flat is chosen.
         sessions: Sessions of the target ticker that training could read.
-        env_steps: Environment steps per trained model (one per seed and choice).
-        updates: Gradient updates per trained model.
-        trained_models: Seeds times choices.
+        env_steps: Environment steps of all trained models, counted while they trained.
+        updates: Gradient updates of all trained models, counted likewise.
+        trained_models: Models that trained for this arm: one per seed and choice.
+        n_choices: Distinct choices among them.
+        validations: Times that each was scored on validation after training had begun.
+        last_session: Latest session (index in the panel) of which training read a return.
+        parameters: Numbers in one model.
+        network: Hash of the names and shapes of its parameters.
+        features: Number of inputs.
+        costs: Basis points per unit of turnover, and timing, in which it traded.
         learning_curve: Validation Sharpe ratio at each validation, mean over seeds, of the choice.
     """
 
@@ -66,6 +73,13 @@ class ArmRun:
     env_steps: int
     updates: int
     trained_models: int
+    n_choices: int
+    validations: int
+    last_session: int
+    parameters: int
+    network: str
+    features: int
+    costs: tuple[float, str]
     learning_curve: tuple[float, ...]
 
 
@@ -130,9 +144,9 @@ def train_arms(
     for fold in range(len(folds)):
         for arm in arms_of_fold[fold]:
             members = [i for i, m in enumerate(models) if m.arm == arm and m.fold == fold]
-            runs.append(
-                _choose(panel, folds[fold], arm, members, seeds, result, market, network, params)
-            )
+            run = _choose(panel, folds[fold], arm, members, seeds, result, market, network, params)
+            trials = len({models[i].choice for i in members})
+            runs.append(replace(run, n_choices=trials))
     return runs
 
 
@@ -258,24 +272,15 @@ def _choose(
         validation_sharpe=tuple(float(value) for value in sharpe),
         weights=select_models(weights, chosen),
         sessions=int(panel.ready[0, fold.train.first : fold.train.stop].sum()),
-        env_steps=result.steps_per_model,
-        updates=result.updates_per_model,
+        env_steps=int(result.meter.env_steps[members].sum()),
+        updates=int(result.meter.updates[members].sum()),
         trained_models=len(members),
+        n_choices=len(by_choice),
+        validations=len(result.validation) - 1,
+        last_session=int(result.meter.last_session[members].max()),
+        parameters=sum(tensor[0].numel() for tensor in weights.values()),
+        network=content_hash(*(f"{k}{tuple(v.shape[1:])}" for k, v in sorted(weights.items()))),
+        features=panel.n_features,
+        costs=(market.cost_bps, market.timing),
         learning_curve=tuple(float(value) for value in curve),
     )
-
-
-def arm_record(run: ArmRun) -> dict[str, Any]:
-    """What is kept of a run besides its weights: its choice, seeds, budget and curve."""
-    return {
-        "choice": run.choice,
-        "validation_sharpe": list(run.validation_sharpe),
-        "seeds": list(run.seeds),
-        "n_seeds": len(run.seeds),
-        "n_choices": len(run.validation_sharpe),
-        "sessions": run.sessions,
-        "env_steps": run.env_steps,
-        "updates": run.updates,
-        "trained_models": run.trained_models,
-        "learning_curve": list(run.learning_curve),
-    }

@@ -1,58 +1,74 @@
-"""Budget-parity and leakage audits, computed from what the runs recorded."""
+"""Budget, leakage, accounting and selection audits, computed from what the runs recorded.
+
+Every audit is ``{"name", "passed", "figures"}``; a failed one makes the verdict INVALID.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-PARITY_FIGURES = ("sessions", "env_steps", "updates", "trained_models", "n_seeds", "n_choices")
+import numpy as np
+import pyarrow as pa
+
+from transfergate.market.panel import Panel
+
+Record = Mapping[str, Any]
+
+PARITY_FIGURES = (
+    "sessions",
+    "env_steps",
+    "updates",
+    "trained_models",
+    "n_seeds",
+    "n_choices",
+    "validations",
+    "parameters",
+)
+"""What both arms must have consumed alike, as numbers."""
+PARITY_FACTS = ("seeds", "network", "features", "costs")
+"""In what else they must agree."""
 
 
-def budget_parity(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def budget_parity(records: Sequence[Record]) -> dict[str, Any]:
     """Compare what both arms consumed on target data, fold by fold.
 
     Args:
         records: Fold records with ``arms: {finetuned: {...}, scratch: {...}}`` as written by
-            the fine-tuning step; each arm holds the figures of :data:`PARITY_FIGURES`.
+            the fine-tuning step; each arm holds :data:`PARITY_FIGURES`, counted while it trained,
+            and :data:`PARITY_FACTS`.
 
     Returns:
-        ``{"name", "passed", "figures"}``; the figures are totals per arm, and the first
-        mismatch where there is one.
+        The figures are totals per arm, and the first mismatch where there is one; what was not
+        recorded is a mismatch.
     """
     totals: dict[str, Any] = {}
-    mismatch = None
-    for figure in PARITY_FIGURES:
+    mismatch: dict[str, Any] | None = None
+    for figure in (*PARITY_FIGURES, *PARITY_FACTS):
         values = [
-            (record["fold"], record["arms"]["finetuned"][figure], record["arms"]["scratch"][figure])
+            (record["fold"], *(record["arms"][arm].get(figure) for arm in ("finetuned", "scratch")))
             for record in records
         ]
-        totals[figure] = {
-            "finetuned": sum(value for _, value, _ in values),
-            "scratch": sum(value for _, _, value in values),
-        }
+        if figure in PARITY_FIGURES:
+            totals[figure] = {
+                "finetuned": sum(value or 0 for _, value, _ in values),
+                "scratch": sum(value or 0 for _, _, value in values),
+            }
         for fold, left, right in values:
-            if left != right and mismatch is None:
+            if (left != right or left is None) and mismatch is None:
                 mismatch = {"fold": fold, "figure": figure, "finetuned": left, "scratch": right}
-    unpaired = [
-        record["fold"]
-        for record in records
-        if record["arms"]["finetuned"]["seeds"] != record["arms"]["scratch"]["seeds"]
-    ]
-    if unpaired and mismatch is None:
-        mismatch = {"fold": unpaired[0], "figure": "seeds", "finetuned": None, "scratch": None}
     figures = {"totals": totals, "mismatch": mismatch}
     return {"name": "budget_parity", "passed": mismatch is None, "figures": figures}
 
 
-def leakage(
-    records: Sequence[dict[str, Any]], ticker: str, sources: Sequence[str]
-) -> dict[str, Any]:
+def leakage(records: Sequence[Record], ticker: str, sources: Sequence[str]) -> dict[str, Any]:
     """Check that no arm, and no foundation, saw the sessions it was scored on.
 
     Args:
         records: Fold records with ``windows`` (ISO dates of the first and last session of train,
-            validation and test), ``foundation_last_session`` (last session that the fold's
-            foundation saw, validation included) and ``scored`` (first and last session scored).
+            validation and test), ``foundation_last_session`` (latest session that the fold's
+            foundation read, counted as it trained, validation included), ``scored`` (first and
+            last session scored) and, per arm, ``last_session`` (latest return that training read).
         ticker: The target.
         sources: Tickers that the foundation learnt from.
     """
@@ -61,14 +77,125 @@ def leakage(
         problems.append(f"{ticker} is among the sources of its own foundation")
     seen: set[str] = set()
     for record in records:
-        windows, fold = record["windows"], record["fold"]
+        windows, fold, scored = record["windows"], record["fold"], record["scored"]
         if not windows["train"][1] < windows["validation"][0] <= windows["validation"][1]:
             problems.append(f"{fold}: train reaches {windows['train'][1]}, into validation")
-        last_seen = max(windows["validation"][1], record["foundation_last_session"])
-        if last_seen >= record["scored"][0]:
-            problems.append(f"{fold}: {last_seen} was seen, scored from {record['scored'][0]}")
-        if record["scored"][0] in seen:
-            problems.append(f"{fold}: {record['scored'][0]} is scored in two folds")
-        seen.add(record["scored"][0])
+        if windows["validation"][1] >= scored[0]:
+            problems.append(
+                f"{fold}: {windows['validation'][1]} was validated on, scored from {scored[0]}"
+            )
+        if record["foundation_last_session"] >= scored[0]:
+            problems.append(
+                f"{fold}: its foundation read {record['foundation_last_session']}, scored from "
+                f"{scored[0]}"
+            )
+        for arm, run in record["arms"].items():
+            last = run.get("last_session")
+            if last is None or last >= windows["validation"][0]:
+                problems.append(
+                    f"{fold}: training of {arm} read {last}, expected at most {windows['train'][1]}"
+                )
+        if scored[0] in seen:
+            problems.append(f"{fold}: {scored[0]} is scored in two folds")
+        seen.add(scored[0])
     figures = {"folds": len(records), "problems": problems}
     return {"name": "leakage", "passed": not problems, "figures": figures}
+
+
+def accounting(records: Sequence[Record]) -> dict[str, Any]:
+    """Check that every row of the record follows from positions, prices and costs.
+
+    Args:
+        records: Fold records with ``accounting``: per arm the counts of
+            :func:`transfergate.transfer.replay.check_accounting`.
+    """
+    rows, problems = 0, []
+    for record in records:
+        for arm, counts in record.get("accounting", {}).items():
+            rows += counts["rows"]
+            wrong = {name: n for name, n in counts.items() if name != "rows" and n}
+            if wrong:
+                problems.append({"fold": record["fold"], "arm": arm, **wrong})
+        if "accounting" not in record:
+            problems.append({"fold": record["fold"], "arm": "all", "not_recorded": 1})
+    figures = {"rows": rows, "problems": problems}
+    return {"name": "accounting", "passed": not problems, "figures": figures}
+
+
+def selection(records: Sequence[Record]) -> dict[str, Any]:
+    """Check that nothing was chosen after the test was seen: no seed left out, no other choice.
+
+    Args:
+        records: Fold records with ``seeds`` (the seeds that the recipe asks for), per arm what was
+            trained, and ``replayed``: per arm what
+            :func:`transfergate.transfer.replay.check_seeds` found.
+    """
+    problems: list[str] = []
+    for record in records:
+        for arm, run in record["arms"].items():
+            where, replayed = f"{record['fold']} {arm}", record.get("replayed", {}).get(arm)
+            if run["seeds"] != record.get("seeds"):
+                problems.append(f"{where}: seeds are not those that the recipe asks for")
+            if run["trained_models"] != run["n_seeds"] * run["n_choices"]:
+                problems.append(
+                    f"{where}: {run['trained_models']} models were trained, expected "
+                    f"{run['n_seeds']} seeds of {run['n_choices']} choices"
+                )
+            if run["choice"] != _best(run["validation_sharpe"]):
+                problems.append(f"{where}: choice {run['choice']} is not the best in validation")
+            if replayed is None or replayed["other_rows"]:
+                problems.append(f"{where}: {_differs(replayed)}")
+    figures = {"folds": len(records), "problems": problems}
+    return {"name": "selection", "passed": not problems, "figures": figures}
+
+
+def features(panel: Panel, published: pa.Table, names: Sequence[str]) -> dict[str, Any]:
+    """Check that the arms see the published features, bit for bit, and nothing derived since.
+
+    What is published was proved not to look ahead; what is made of it later was not.
+
+    Args:
+        panel: The ticker alone, as it is trained on.
+        published: The snapshot's table of the ticker.
+        names: Its features, in the order that the policy sees.
+    """
+    own, ready = panel.features[0].cpu().numpy(), panel.ready[0].cpu().numpy()
+    dates = published["session_date"].to_numpy().astype("datetime64[D]")
+    known = np.isin(dates, panel.sessions)
+    values = np.stack([published[name].to_numpy() for name in names], axis=-1)[known]
+    expected = np.full((len(panel.sessions), len(names)), np.nan, dtype=np.float32)
+    expected[np.searchsorted(panel.sessions, dates[known])] = values
+    finite = np.isfinite(expected).all(axis=1)
+    differing = ready != finite
+    if own.shape == expected.shape:
+        differing |= (own != expected).any(axis=1) & ready
+    else:
+        differing[:] = True
+    figures = {"sessions": int(ready.sum()), "differing": int(differing.sum())}
+    return {"name": "features", "passed": not differing.any(), "figures": figures}
+
+
+def champion(version: str, folds: int, problem: str | None) -> dict[str, Any]:
+    """State how the champion's rows came about: by running its weights again, or not at all.
+
+    Args:
+        version: The champion that the candidate faces.
+        folds: Folds of the record that it was scored on.
+        problem: Why its rows were refused, if they were.
+    """
+    figures = {"version": version, "folds": folds, "problem": problem}
+    return {"name": "champion", "passed": problem is None, "figures": figures}
+
+
+def _best(validation: Sequence[float]) -> int | None:
+    best = int(np.argmax(validation))
+    return best if validation[best] > 0.0 else None
+
+
+def _differs(replayed: Mapping[str, int] | None) -> str:
+    if replayed is None:
+        return "its seeds were not run again"
+    return (
+        f"{replayed['other_rows']} rows are not what their seed's weights do when they are run "
+        f"again ({replayed['trained']} seeds trained, {replayed['scored']} scored)"
+    )

@@ -1,0 +1,40 @@
+"""Step that says which tickers are fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergate.errors import SettingsError
+from transfergate.settings import Settings
+from transfergate.steps.pretraining import read_foundation
+from transfergate.storage import ArtefactStore, open_snapshot
+
+
+def plan_finetune(
+    settings: Settings, foundation_version: str, targets: Sequence[str] | None = None
+) -> list[str]:
+    """Return the target tickers, sorted: those named now, else those of the pre-training.
+
+    A target may not be a source of the foundation.
+
+    Raises:
+        SettingsError: If a target is a source, there is no target, or none has bars. One without
+            bars beside others is left to be reported for itself.
+    """
+    store = ArtefactStore(settings.artefact_root)
+    manifest = read_foundation(store, foundation_version)
+    snapshot = open_snapshot(store, manifest["snapshot_id"])
+    wanted = sorted(targets or manifest["targets"])
+    both = sorted(set(wanted) & set(manifest["sources"]))
+    if both or not wanted:
+        raise SettingsError(
+            f"targets {wanted} of foundation {foundation_version}: {both} are among its sources, "
+            f"expected at least one target that is not; name other targets, pre-train without "
+            f"those tickers, or lower target_every where the default rule left no target"
+        )
+    if not set(wanted) & set(snapshot.manifest["tickers"]):
+        raise SettingsError(
+            f"targets {wanted}: none has bars in snapshot {snapshot.id}, which has "
+            f"{snapshot.manifest['tickers'][:20]}; name other targets or ingest their bars"
+        )
+    return wanted
