@@ -58,7 +58,7 @@ def revisions(settings: Settings) -> int:
 
 def test_a_plan_names_everything_the_source_has_in_batches(settings):
     assert steps.plan_ingest(settings) == {
-        "source": "synthetic", "start": None, "end": None, "data": None,
+        "source": "synthetic", "start": None, "end": None, "data": None, "description": {},
         "ticker_batches": [["OPPOSED", "SHARED"], ["SRC01", "SRC02"], ["SRC03", "^SYN"]],
     }  # fmt: skip
     plan = steps.plan_ingest(settings, source="sample", tickers=["MSFT", "FB"], start="2012-06-01")

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergate.settings import Settings
+from transfergate.steps.described import last_described
 from transfergate.storage import ArtefactStore
 from transfergate.warehouse.compaction import compact_warehouse
 from transfergate.warehouse.connection import open_warehouse
@@ -33,11 +34,12 @@ def build_features(settings: Settings, source: str) -> dict[str, Any]:
     """
     started = time.monotonic()
     log.info("features of %s: start", source)
+    params = last_described(settings, source)
     request = SnapshotRequest(
         source=source,
         features=settings.features,
-        universe=settings.source(source).universe,
-        calendar=settings.source(source).calendar,
+        universe=params.universe,
+        calendar=params.calendar,
         sql_dir=settings.sql_dir,
     )
     store = ArtefactStore(settings.artefact_root)

@@ -15,7 +15,9 @@ from transfergate.calendars import exchange_sessions
 from transfergate.errors import BarsRejected, SettingsError, SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources import open_source
+from transfergate.sources.folder import Folder
 from transfergate.steps.batches import batch_reports, released_values, releases_of
+from transfergate.steps.described import describe, source_params
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA, parquet_bytes, read_parquet
 from transfergate.storage.landing import publish_landing, read_landing
@@ -46,7 +48,8 @@ def plan_ingest(
         data: Folder of bar files, for a source of kind ``files``; None for its own.
 
     Returns:
-        ``{"source", "start", "end", "data", "ticker_batches": [[...], ...]}``.
+        ``{"source", "start", "end", "data", "description", "ticker_batches": [[...], ...]}``;
+        ``description`` is what the folder's ``source.toml`` says.
 
     Raises:
         SourceError: If a date cannot be read, or the source lacks a ticker.
@@ -55,7 +58,8 @@ def plan_ingest(
     if first and last and first > last:
         raise SourceError(f"start {first} is after end {last}: exchange the two dates")
     name = source or settings.ingest.source
-    params = _params(settings, name, data)
+    description = describe(settings, name, data)
+    params = source_params(settings, {"source": name, "data": data, "description": description})
     opened = open_source(params)
     known = opened.tickers()
     if missing := sorted(set(tickers or ()) - set(known)):
@@ -71,7 +75,8 @@ def plan_ingest(
         "source": name,
         "start": start or None,
         "end": end or None,
-        "data": str(Path(params.root).resolve()) if params.root else None,
+        "data": Folder(params.root).root if params.root else None,
+        "description": description,
         "ticker_batches": batches,
     }
 
@@ -82,7 +87,7 @@ def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> 
     Raises:
         SourceError: If a ticker or a file cannot be had; names it.
     """
-    source = open_source(_params(settings, plan["source"], plan["data"]))
+    source = open_source(source_params(settings, plan))
     bars = source.fetch(tickers, _date("start", plan["start"]), _date("end", plan["end"]))
     store = ArtefactStore(settings.artefact_root)
     key = publish_landing(store, plan["source"], bars, source.reference(tickers))
@@ -107,7 +112,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
-    params = _params(settings, plan["source"], plan["data"])
+    params = source_params(settings, plan)
     frame = _described(settings, params.calendar, bars)
     context = _context(settings, store, plan, batch_id)
     validation = quality.validate_frame(frame, params.quality, context, store)
@@ -176,11 +181,6 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     return {**result, "already_loaded": already_loaded, "report": str(page)}
 
 
-def _params(settings: Settings, source: str, data: str | None) -> SourceParams:
-    params = settings.source(source)
-    return params.model_copy(update={"root": data}) if data else params
-
-
 def _date(name: str, value: str | None) -> date | None:
     try:
         return date.fromisoformat(value) if value else None
@@ -198,9 +198,10 @@ def _received(
     keys = sorted(set(landing))
     tables = [read_landing(store, key)[0] for key in keys]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
-    params = _params(settings, plan["source"], plan["data"])
+    params = source_params(settings, plan)
     rules = json_bytes(
         {
+            "description": plan.get("description") or {},
             "calendar": params.calendar,
             "quality": params.quality.model_dump(mode="json"),
             "expectations": _expectations_file(params)[1],
@@ -237,7 +238,7 @@ def _context(
         for report in batch_reports(store)
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch_id
     ]
-    params = _params(settings, plan["source"], plan["data"])
+    params = source_params(settings, plan)
     where, content = _expectations_file(params)
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
     return quality.BatchContext(
@@ -272,7 +273,7 @@ def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
     end = _date("end", plan["end"])
     if end is None:
         return None
-    params = settings.source(plan["source"])
+    params = source_params(settings, plan)
     allowed = params.quality.max_staleness_sessions
     # Twice the sessions and a fortnight, in days, hold that many sessions.
     first = end - timedelta(days=2 * allowed + 14)

@@ -15,6 +15,7 @@ from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel, build_panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
+from transfergate.steps.described import last_described
 from transfergate.storage import (
     ArtefactStore,
     Snapshot,
@@ -57,7 +58,7 @@ def pretrain_foundation(
     store = ArtefactStore(settings.artefact_root)
     snapshot = open_snapshot(store, snapshot_id)
     universe = resolve_universe(
-        settings.source(snapshot.manifest["source"]).universe,
+        last_described(settings, snapshot.manifest["source"]).universe,
         snapshot.manifest["tickers"],
         sources,
         targets,
