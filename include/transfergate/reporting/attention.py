@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MIN_FOUNDATIONS = 4
+from transfergate.evaluation.gate.verdict import MIN_FOUNDATIONS
+
 Report = Mapping[str, Any]
 
 

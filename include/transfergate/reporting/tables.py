@@ -132,13 +132,11 @@ def flat_seeds(report: Report) -> str:
     found = report.get("flat_seeds") or {}
     if not found:
         return ""
-    words = [
-        f"{ARM_LABELS[arm]} {row['flat_fold_seeds']} of {row['fold_seeds']} "
-        f"({count(row['flat_seeds'], 'seed')} in no fold at all)"
-        if row["flat_fold_seeds"]
-        else f"{ARM_LABELS[arm]} none of {row['fold_seeds']}"
-        for arm, row in found.items()
-    ]
+    words = []
+    for arm, row in found.items():
+        flat, throughout = row["flat_fold_seeds"], row["flat_seeds"]
+        text = f"{ARM_LABELS[arm]} {flat or 'none'} of {row['fold_seeds']}"
+        words.append(f"{text}, {count(throughout, 'seed')} in every fold" if throughout else text)
     return (
         f"<p>Trainings that stayed flat through their test slice, by seed and fold: "
         f"{'; '.join(words)}. They count like all others.</p>"

@@ -109,9 +109,10 @@ def detectable(report: Mapping[str, Any], delta_min: float) -> str | None:
     years = needed / 252
     if years > 50:
         return f"{text} A difference as small as the {delta:.2f} seen here is out of its reach."
+    alone = report.get("posterior_better") is None
     return (
         f"{text} To settle one of {delta:.2f}, as seen here, takes about {years:.0f} years of "
-        f"such sessions, or the evidence of other tickers."
+        f"such sessions{', or the evidence of other tickers' if alone else ''}."
     )
 
 
