@@ -4,6 +4,7 @@ TransferGateError
 ├── SettingsError          a setting is out of bounds or contradicts another
 ├── SourceError            a source cannot deliver what was asked
 ├── BarsRejected           a whole batch of bars failed a critical check; nothing was loaded
+├── QuarantineError        a quarantined row does not exist, or cannot be released
 ├── WarehouseBusy          another process holds the DuckDB file
 ├── WarehouseError         the DuckDB file does not hold what it should
 ├── SnapshotError          a feature snapshot is missing, torn or does not fit
@@ -34,6 +35,10 @@ class SourceError(TransferGateError):
 
 class BarsRejected(TransferGateError):
     """A whole batch of bars failed a critical check; nothing was loaded."""
+
+
+class QuarantineError(TransferGateError):
+    """A quarantined row does not exist, or cannot be released."""
 
 
 class WarehouseBusy(TransferGateError):

@@ -8,15 +8,18 @@ from transfergate.warehouse.checks import History, derive_checks, read_history
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.loads import LoadCounts, load_batch
 from transfergate.warehouse.reference import check_reference
+from transfergate.warehouse.releases import Release, release_rows
 from transfergate.warehouse.selection import select_bars
 
 __all__ = [
     "History",
     "LoadCounts",
+    "Release",
     "check_reference",
     "derive_checks",
     "load_batch",
     "open_warehouse",
     "read_history",
+    "release_rows",
     "select_bars",
 ]

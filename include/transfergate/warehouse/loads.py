@@ -92,9 +92,9 @@ def load_batch(
     try:
         counts = stored_counts(conn, batch_id)
         if counts is None:
-            moment = _after_last_load(conn, known_at)
+            moment = next_moment(conn, known_at)
             append_reference(conn, source=source, batch_id=batch_id, reference=facts, moment=moment)
-            counts = _append(conn, source, batch_id, bars, quarantine, received, moment)
+            counts = append_bars(conn, source, batch_id, bars, quarantine, received, moment)
         conn.execute("commit")
     except BaseException:
         conn.execute("rollback")
@@ -122,13 +122,13 @@ def stored_counts(conn: duckdb.DuckDBPyConnection, batch_id: str) -> LoadCounts 
     *values, microseconds = rows[0]
     return LoadCounts(
         **dict(zip(_STORED, values, strict=True)),
-        known_at=_moment(microseconds),
+        known_at=moment_of(microseconds),
         already_loaded=True,
         **new_facts(conn, batch_id),
     )
 
 
-def _append(
+def append_bars(
     conn: duckdb.DuckDBPyConnection,
     source: str,
     batch_id: str,
@@ -137,6 +137,11 @@ def _append(
     received: int,
     moment: datetime,
 ) -> LoadCounts:
+    """Append accepted bars that changed and refused rows, and the batch's row, last.
+
+    For callers that hold a transaction; the arguments are those of ``load_batch``, with ``moment``
+    from ``next_moment``.
+    """
     conn.register("accepted_bars", accepted)
     conn.register("refused_rows", quarantine)
     try:
@@ -167,17 +172,19 @@ def _append(
     return counts
 
 
-def _after_last_load(conn: duckdb.DuckDBPyConnection, known_at: datetime) -> datetime:
+def next_moment(conn: duckdb.DuckDBPyConnection, known_at: datetime) -> datetime:
+    """The moment to date a load with: the given one, or just after the last load."""
     if known_at.tzinfo is None:
         raise ValueError(f"known_at {known_at} has no time zone; give one, such as UTC")
     # As a number, because DuckDB hands time zones to Python through pytz, which nobody needs.
     (last,) = _one(conn, "select epoch_us(max(known_at)) from batches")
     if last is None:
         return known_at.astimezone(UTC)
-    return max(known_at.astimezone(UTC), _moment(last + 1))
+    return max(known_at.astimezone(UTC), moment_of(last + 1))
 
 
-def _moment(microseconds: int) -> datetime:
+def moment_of(microseconds: int) -> datetime:
+    """A moment in UTC from microseconds since 1970."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
