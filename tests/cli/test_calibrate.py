@@ -36,3 +36,8 @@ def test_a_miss_is_status_1_and_said(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "LIMITS MISSED" in out
     assert "positive, ticker: PROMOTE >= 0.8" in out
+
+
+def test_quick_and_training_are_two_calibrations(capsys):
+    assert cli.main(["calibrate", "--quick", "--training"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
