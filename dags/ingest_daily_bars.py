@@ -87,7 +87,7 @@ def ingest_daily_bars() -> None:
 
         return steps.fetch_bars(settings.load(), plan, tickers)
 
-    @task
+    @task(**WAREHOUSE)
     def validate(plan: dict[str, Any], landing: Any) -> str:
         """Check the batch, quarantine bad rows, write Data Docs; returns the batch id."""
         from transfergate import steps

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "duckdb", "great_expectations", "mlflow", "pandas", "gymnasium", "pyarrow"}
 
 POOLS = {
+    ("ingest_daily_bars", "validate"): ("duckdb_writer", "default"),
     ("ingest_daily_bars", "load"): ("duckdb_writer", "default"),
     ("build_features", "build"): ("duckdb_writer", "default"),
     ("pretrain_foundation", "pretrain"): ("gpu", "gpu"),

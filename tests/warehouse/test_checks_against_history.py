@@ -108,7 +108,7 @@ def test_sources_and_tickers_do_not_mix_in_history(warehouse):
     assert check(walk(ticker="B").iloc[62:], warehouse).loc[62, ["adjusted_return"]].isna().all()
     other = read_history(warehouse, "other", bars_table(walk()), Reference())
     assert other.bars.num_rows == 0
-    assert other.first_session is None
+    assert other.days == ()
 
 
 @pytest.mark.parametrize("ratio", [2.0, 0.2, 1.5, 10.0])

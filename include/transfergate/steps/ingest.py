@@ -18,13 +18,12 @@ from transfergate.sources import open_source
 from transfergate.sources.folder import Folder
 from transfergate.steps.batches import batch_reports, released_values, releases_of
 from transfergate.steps.described import describe, source_params
+from transfergate.steps.history import described_rows, known_history, landed_reference
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
-from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA, parquet_bytes, read_parquet
+from transfergate.storage.bars import parquet_bytes, read_parquet
 from transfergate.storage.landing import publish_landing, read_landing
 
 log = logging.getLogger(__name__)
-
-_OLDEST_SESSION = date(1900, 1, 1)
 
 
 def plan_ingest(
@@ -107,13 +106,13 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
             it can be loaded.
     """
     store = ArtefactStore(settings.artefact_root)
-    bars, batch_id = _received(settings, store, plan, landing)
+    bars, history, batch_id = _received(settings, store, plan, landing)
     page = store.path(quality.report_key(batch_id))
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
     params = source_params(settings, plan)
-    frame = _described(settings, params.calendar, bars)
+    frame = described_rows(settings, params.calendar, bars, history)
     context = _context(settings, store, plan, batch_id)
     validation = quality.validate_frame(frame, params.quality, context, store)
     report = {
@@ -170,6 +169,7 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
             quarantine=read_parquet(store.read(f"{folder}/quarantine.parquet")),
             received=report["received"],
             known_at=datetime.now(UTC),
+            reference=landed_reference(store, report["landing"]),
         )
     result = counts.to_json()
     already_loaded = result.pop("already_loaded")
@@ -192,9 +192,10 @@ def _date(name: str, value: str | None) -> date | None:
 
 def _received(
     settings: Settings, store: ArtefactStore, plan: dict[str, Any], landing: Sequence[str]
-) -> tuple[pa.Table, str]:
-    # All rows of the batch, in an order that does not depend on that of the fetches, and its id.
-    # The rows alone are not enough: the same rows may be fresh today and stale next week.
+) -> tuple[pa.Table, warehouse.History, str]:
+    # All rows of the batch, in an order that does not depend on that of the fetches, what is known
+    # around them, and the batch's id. The rows alone are not enough for it: the same rows may be
+    # fresh today and stale next week, and a jump of today explained by an action of next week.
     keys = sorted(set(landing))
     tables = [read_landing(store, key)[0] for key in keys]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
@@ -211,23 +212,10 @@ def _received(
             "released": [release["release_id"] for release in releases_of(store, plan["source"])],
         }
     )
-    batch_id = content_hash(plan["source"], rules, *keys)
-    return pa.concat_tables(tables, promote_options="permissive"), batch_id
-
-
-def _described(settings: Settings, calendar: str, bars: pa.Table) -> Any:
-    # Rows with their relational checks; without them where the columns break the contract.
-    if not bars.schema.remove_metadata().equals(LANDING_SCHEMA):
-        return bars.to_pandas(date_as_object=False)
-    dates = bars["session_date"].drop_null()
-    # A day ahead for exchanges east of Greenwich; a later bar is on no session that there was.
-    today = datetime.now(UTC).date() + timedelta(days=1)
-    days = [max(_OLDEST_SESSION, min(day, today)) for day in set(dates.to_pylist())] or [today]
-    sessions = exchange_sessions(calendar, min(days), max(days))
-    frame = warehouse.derive_checks(bars.select(BAR_SCHEMA.names), sessions, settings.sql_dir)
-    if bars["unreadable"].null_count < bars.num_rows:
-        frame["unreadable"] = bars["unreadable"].to_pandas()
-    return frame
+    bars = pa.concat_tables(tables, promote_options="permissive")
+    history = known_history(settings, plan["source"], bars, landed_reference(store, keys))
+    batch_id = content_hash(plan["source"], rules, str(history.actions.to_pylist()), *keys)
+    return bars, history, batch_id
 
 
 def _context(

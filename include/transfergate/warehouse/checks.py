@@ -41,10 +41,10 @@ class History:
     actions: pa.Table = field(default_factory=ACTION_SCHEMA.empty_table)
 
     @property
-    def first_session(self) -> date | None:
-        """The earliest session of its bars; None without bars."""
-        first: date | None = pc.min(self.bars["session_date"]).as_py()
-        return first
+    def days(self) -> tuple[date, ...]:
+        """First and last session of its bars; empty without bars."""
+        ends = pc.min_max(self.bars["session_date"]).as_py()
+        return (ends["min"], ends["max"]) if self.bars.num_rows else ()
 
 
 def read_history(
@@ -152,4 +152,5 @@ from (
 where ticker in (select ticker from batch_rows)
 qualify row_number() over (partition by ticker, effect_date, kind order by priority desc) = 1
     and value is not null
+order by all
 """
