@@ -61,49 +61,62 @@ def bars() -> pd.DataFrame:
     return market_bars()
 
 
+def small_settings(home: Path, frame: pd.DataFrame, **overrides: Any) -> Settings:
+    """Settings of an installation of its own in ``home``, reading ``frame``."""
+    folder = home / "vendor"
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / "bars.csv", index=False)
+    optimiser = OptimiserParams(
+        n_updates=4, n_paths=2, path_sessions=20, burn_in_sessions=6, tail_sessions=4,
+        n_validations=2, epochs=1,
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "home": home,
+        "ingest": IngestParams(source="files"),
+        "sources": {
+            "files": SourceParams(
+                kind="files",
+                root=str(folder),
+                formats=(FileFormatParams(pattern="*.csv"),),
+                universe=UniverseParams(targets=("TGT",)),
+            )
+        },
+        "walk_forward": WalkForwardParams(
+            n_folds=3,
+            min_train_sessions=100,
+            embargo_sessions=3,
+            validation_sessions=25,
+            test_sessions=20,
+        ),
+        "network": NetworkParams(encoder="gru", encoder_units=5, head_units=5),
+        "pretrain": PretrainParams(optimiser=optimiser),
+        "finetune": FinetuneParams(
+            optimiser=optimiser,
+            n_seeds=3,
+            grid=(Regularisation(input_noise=0.5), Regularisation(input_noise=1.5)),
+        ),
+        "gate": GateParams(min_oos_sessions=40),
+    }
+    return Settings(**{**values, **overrides})
+
+
 @pytest.fixture
 def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
     """Settings of an installation of its own below ``tmp_path / name``, reading ``frame``."""
 
     def make(name: str, frame: pd.DataFrame, **overrides: Any) -> Settings:
-        home = tmp_path / name
-        folder = home / "vendor"
-        folder.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(folder / "bars.csv", index=False)
-        optimiser = OptimiserParams(
-            n_updates=4, n_paths=2, path_sessions=20, burn_in_sessions=6, tail_sessions=4,
-            n_validations=2, epochs=1,
-        )  # fmt: skip
-        values: dict[str, Any] = {
-            "home": home,
-            "ingest": IngestParams(source="files"),
-            "sources": {
-                "files": SourceParams(
-                    kind="files",
-                    root=str(folder),
-                    formats=(FileFormatParams(pattern="*.csv"),),
-                    universe=UniverseParams(targets=("TGT",)),
-                )
-            },
-            "walk_forward": WalkForwardParams(
-                n_folds=3,
-                min_train_sessions=100,
-                embargo_sessions=3,
-                validation_sessions=25,
-                test_sessions=20,
-            ),
-            "network": NetworkParams(encoder="gru", encoder_units=5, head_units=5),
-            "pretrain": PretrainParams(optimiser=optimiser),
-            "finetune": FinetuneParams(
-                optimiser=optimiser,
-                n_seeds=3,
-                grid=(Regularisation(input_noise=0.5), Regularisation(input_noise=1.5)),
-            ),
-            "gate": GateParams(min_oos_sessions=40),
-        }
-        return Settings(**{**values, **overrides})
+        return small_settings(tmp_path / name, frame, **overrides)
 
     return make
+
+
+def publish_features(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The data plane's steps, as the DAGs run them: what loading and publishing returned."""
+    plan = steps.plan_ingest(settings)
+    landing = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
+    batch_id = steps.validate_bars(settings, plan, landing)
+    load = steps.load_bars(settings, plan, batch_id)
+    return load, steps.build_features(settings, plan["source"])
 
 
 @pytest.fixture
@@ -111,11 +124,7 @@ def run_chain() -> Callable[[Settings], dict[str, Any]]:
     """Run every step once, as the DAGs do, and return what each returned."""
 
     def run(settings: Settings) -> dict[str, Any]:
-        plan = steps.plan_ingest(settings)
-        landing = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
-        batch_id = steps.validate_bars(settings, plan, landing)
-        load = steps.load_bars(settings, plan, batch_id)
-        features = steps.build_features(settings, plan["source"])
+        load, features = publish_features(settings)
         foundation = steps.pretrain_foundation(settings, features["snapshot_id"])
         registered = steps.register_foundation(settings, foundation)
         results = [
