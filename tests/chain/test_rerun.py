@@ -10,7 +10,11 @@ from typing import Any
 import pandas as pd
 
 from transfergate import steps
-from transfergate.settings import Settings
+from transfergate.evaluation.looks import Look
+from transfergate.settings import RefreshParams, Settings
+from transfergate.steps.refresh import _vetoes
+from transfergate.storage import ArtefactStore
+from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 
 
 def _tree(root: Path) -> dict[str, str]:
@@ -53,7 +57,9 @@ def test_new_sessions_extend_the_record_and_never_rewrite_it(
     recipe = first["results"][0]["recipe"]
     ledger = settings.artefact_root / "ledger" / recipe
     before = _tree(ledger)
-    steps.promote(settings, "TGT", first["results"][0]["candidate"], "test", "to be scored")
+    steps.promote(
+        settings, "TGT", first["results"][0]["candidate"], "test", "to be scored", force=True
+    )
     settings = tiny_settings("grow", bars)
     second = run_chain(settings)
     after = _tree(ledger)
@@ -62,6 +68,7 @@ def test_new_sessions_extend_the_record_and_never_rewrite_it(
     assert before.items() <= after.items()
     assert len(after) > len(before)
     _champion_is_scored_again_alike(settings, ledger, second["results"][0])
+    _retrain_is_sane_within_its_limits_only(settings, second["results"][0])
 
 
 def _champion_is_scored_again_alike(
@@ -75,3 +82,42 @@ def _champion_is_scored_again_alike(
     again = steps.finetune_ticker(settings, result["foundation_version"], "TGT")
     assert again["already"] is True
     assert _tree(ledger) == before
+
+
+def _retrain_is_sane_within_its_limits_only(settings: Settings, result: dict[str, Any]) -> None:
+    """The veto runs the retrained bundle itself on its validation sessions."""
+    store = ArtefactStore(settings.artefact_root)
+    recipe, candidate = result["recipe"], result["candidate"]
+    bundle = store.read_json(f"candidates/TGT/{candidate}/bundle.json")
+    approval = Look(
+        "TGT", recipe, 1, "c", "PROMOTE", "2010-01-04", bundle["last_session"], 60, 1, 0.1
+    )
+    assert bundle["flat"] is False
+
+    def found(**limits: float) -> str:
+        wide: dict[str, float] = {
+            "min_exposure": 0.0,
+            "max_exposure": 1.0,
+            "max_turnover_ratio": 1e9,
+            "min_validation_sharpe": -99.0,
+        }
+        refresh = RefreshParams.model_validate({**wide, **limits})
+        changed = settings.model_copy(update={"refresh": refresh})
+        return "; ".join(_vetoes(changed, store, bundle, approval))
+
+    assert found() == ""
+    assert "exposure" in found(min_exposure=0.999)
+    assert "largest position" in found(max_exposure=0.5)
+    assert "turnover" in found(max_turnover_ratio=1e-9)
+    assert "validation Sharpe" in found(min_validation_sharpe=99.0)
+    _spoil(store, bundle)
+    assert "not finite" in found()
+
+
+def _spoil(store: ArtefactStore, bundle: dict[str, Any]) -> None:
+    key = f"candidates/TGT/{bundle['version']}/weights.safetensors"
+    weights = read_weights(store, key)
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    content = weights_bytes(weights)
+    store.replace(key, content)
+    bundle["weights_sha256"] = sha256(content)

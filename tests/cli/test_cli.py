@@ -206,10 +206,28 @@ def test_a_page_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "--html" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
-def test_without_a_champion_flat_serves_on_no_date(capsys):
+def test_without_a_champion_flat_serves_on_no_date(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
+    monkeypatch.setenv("TRANSFERGATE_HOME", str(tmp_path))
+    candidate = tmp_path / "artefacts/candidates/GOOG/c1/bundle.json"
+    candidate.parent.mkdir(parents=True)
+    candidate.write_text("{}")
     assert cli.main(["decide", "GOOG"]) == 0
     assert capsys.readouterr().out == "GOOG: target position +0.00 (no champion: flat serves)\n"
+    assert cli.main(["decide", "GOOGL"]) == 2
+    assert "GOOGL: unknown" in capsys.readouterr().err
+
+
+def test_overruling_the_gate_asks_for_force_and_a_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRANSFERGATE_HOME", str(tmp_path))
+    candidate = tmp_path / "artefacts/candidates/GOOG/c1/bundle.json"
+    candidate.parent.mkdir(parents=True)
+    candidate.write_text("{}")
+    assert cli.main(["promote", "GOOG", "c1"]) == 2
+    assert "never judged" in capsys.readouterr().err
+    assert cli.main(["promote", "GOOG", "c1", "--force"]) == 2
+    assert "--why" in capsys.readouterr().err
+    assert not (tmp_path / "artefacts/champions").exists()
 
 
 def test_unusable_settings_exit_2(monkeypatch, capsys):

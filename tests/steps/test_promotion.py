@@ -215,7 +215,7 @@ def test_a_promotion_that_was_rolled_back_is_not_repeated_by_a_rerun(settings, r
 def test_a_champion_that_changed_after_judging_is_not_overrun(settings, store, results):
     evaluation = judging.judge(settings, "f1", results)["evaluation_id"]
     trained(store, "GOOD", "other")
-    promotion.promote(settings, "GOOD", "other", "bob", "by hand")
+    promotion.promote(settings, "GOOD", "other", "bob", "by hand", force=True)
     outcome = promotion.promote_evaluated(settings, evaluation, "ann")
     assert outcome["promoted"] == []
     assert "judge again" in outcome["kept"]["GOOD"]
@@ -225,17 +225,17 @@ def test_a_candidate_faces_the_champion_of_its_time(settings, store):
     write_record(store, "GOOD", 3.0, champion=("old", 9.0))
     trained(store, "GOOD", "old")
     result = trained(store, "GOOD", "new")
-    promotion.promote(settings, "GOOD", "old", "bob", "by hand")
+    promotion.promote(settings, "GOOD", "old", "bob", "by hand", force=True)
     judged = judging.judge(settings, "f1", [result])
     assert judged["verdicts"] == {"GOOD": "REJECT_GUARDRAIL"}
-    promotion.promote(settings, "GOOD", "new", "bob", "overruled")
+    promotion.promote(settings, "GOOD", "new", "bob", "overruled", force=True)
     assert judging.judge(settings, "f1", [result])["evaluation_id"] == judged["evaluation_id"]
 
 
 def test_a_champion_without_a_record_is_not_replaced_silently(settings, store):
     write_record(store, "GOOD", 3.0)
     trained(store, "GOOD", "old")
-    promotion.promote(settings, "GOOD", "old", "bob", "by hand")
+    promotion.promote(settings, "GOOD", "old", "bob", "by hand", force=True)
     judged = judging.judge(settings, "f1", [trained(store, "GOOD", "new")])
     assert judged["verdicts"] == {"GOOD": "PROMOTE"}
     outcome = promotion.promote_evaluated(settings, judged["evaluation_id"], "ann")
@@ -251,7 +251,7 @@ def test_a_candidate_of_older_data_does_not_replace_the_champion(
 ):
     write_record(store, "GOOD", 3.0, champion=("old", -1.0))
     trained(store, "GOOD", "old")
-    promotion.promote(settings, "GOOD", "old", "bob", "by hand")
+    promotion.promote(settings, "GOOD", "old", "bob", "by hand", force=True)
     result = trained(store, "GOOD", "new", last_session)
     judged = judging.judge(settings, "f1", [result])
     assert judged["verdicts"] == {"GOOD": "PROMOTE"}

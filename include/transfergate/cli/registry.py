@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+from typing import Any
 
 from transfergate import settings as settings_module
 from transfergate.cli.common import Commands, Result, add_command, session
@@ -18,8 +19,11 @@ def add(commands: Commands) -> None:
         added.add_argument("ticker", metavar="TICKER")
         if function is promote:
             added.add_argument("version", metavar="VERSION")
+            added.add_argument(
+                "--force", action="store_true", help="although the gate did not say PROMOTE"
+            )
         added.add_argument("--who", default=getpass.getuser(), help="who approves it")
-        added.add_argument("--why", default="by hand", help="the reason, for the history")
+        added.add_argument("--why", help="the reason, for the history; --force asks for it")
     added = add_command(commands, decide)
     added.add_argument("ticker", metavar="TICKER")
     added.add_argument(
@@ -54,33 +58,57 @@ def status(options: argparse.Namespace) -> Result:
             else "no champion, flat serves"
         )
         verdict = f", last verdict {item['verdict']}" if item["verdict"] else ""
-        lines.append(f"{ticker:<12} {served}{verdict}")
+        lines.append(f"{ticker:<12} {served}{verdict}{_looks(item['looks'])}")
         if options.ticker is not None:
             lines.append(f"  candidates {', '.join(item['candidates']) or 'none'}")
             lines += [
-                f"  {row['number']} {row['action']} to {row['version'] or 'flat'} by {row['who']} "
-                f"on {row['when']}: {row['why']}"
+                f"  {row['number']} {row['action']}{' (forced)' if row['forced'] else ''} to "
+                f"{row['version'] or 'flat'} by {row['who']} on {row['when']}: {row['why']}"
                 for row in item["history"]
             ]
     return result, "\n".join(lines)
+
+
+def _looks(block: dict[str, Any] | None) -> str:
+    """How often a ticker was looked at, and when it may be again."""
+    if not block or not block["number"]:
+        return ""
+    wait = block["next_admissible_sessions"]
+    when = "" if wait is None else f", next in {wait} sessions"
+    if block["next_admissible_date"]:
+        when += f" (about {block['next_admissible_date']})"
+    return f"; look {block['number']}, alpha spent {block['alpha_spent']:.3g}{when}"
 
 
 def promote(options: argparse.Namespace) -> Result:
     """Make a candidate the champion by hand."""
     from transfergate import steps
 
+    if options.force and not (options.why or "").strip():
+        raise RegistryError(
+            f"{options.ticker}: --force without --why; say why the gate is overruled, for the "
+            f"history"
+        )
     row = steps.promote(
-        settings_module.load(), options.ticker, options.version, options.who, options.why
+        settings_module.load(),
+        options.ticker,
+        options.version,
+        options.who,
+        options.why or "by hand",
+        force=options.force,
     )
     before = row["previous"] or "flat"
-    return row, f"{row['ticker']}: {row['version']} is the champion, before: {before}"
+    forced = ", against the gate" if row["forced"] else ""
+    return row, f"{row['ticker']}: {row['version']} is the champion{forced}, before: {before}"
 
 
 def rollback(options: argparse.Namespace) -> Result:
     """Go back to the champion before the current one."""
     from transfergate import steps
 
-    row = steps.rollback(settings_module.load(), options.ticker, options.who, options.why)
+    row = steps.rollback(
+        settings_module.load(), options.ticker, options.who, options.why or "by hand"
+    )
     now = f"{row['version']} is the champion again" if row["version"] else "flat serves"
     return row, f"{row['ticker']}: {row['previous']} rolled back, {now}"
 

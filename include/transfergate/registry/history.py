@@ -5,6 +5,8 @@ concurrent writers one gets the number and the other nothing.
 
 A promotion puts a version on top of a stack, a rollback takes the top off again. Rolling back
 the first promotion leaves no champion, and flat serves: a bad first champion can be withdrawn.
+A refresh (a retrain of the approved recipe, between looks) is a row of its own kind and stacks
+like a promotion.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from transfergate.storage import ArtefactStore, json_bytes
 
 @dataclass(frozen=True)
 class ChampionRow:
-    """One promotion or rollback.
+    """One promotion, refresh or rollback.
 
     Attributes:
         ticker: The target.
@@ -31,17 +33,19 @@ class ChampionRow:
         when: ISO date and time with offset.
         why: The reason given.
         evaluation: Evaluation that it rests on, if any.
+        forced: Whether somebody insisted although the gate had not said PROMOTE.
     """
 
     ticker: str
     number: int
-    action: Literal["promote", "rollback"]
+    action: Literal["promote", "rollback", "refresh"]
     version: str | None
     previous: str | None
     who: str
     when: str
     why: str
     evaluation: str | None = None
+    forced: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -83,6 +87,8 @@ class ChampionHistory:
         when: datetime,
         why: str,
         evaluation: str | None = None,
+        action: Literal["promote", "refresh"] = "promote",
+        forced: bool = False,
     ) -> ChampionRow:
         """Make a version the champion.
 
@@ -102,13 +108,14 @@ class ChampionHistory:
             Promotion(
                 ticker,
                 len(rows) + 1,
-                "promote",
+                action,
                 version,
                 previous,
                 who,
                 _iso(when),
                 why,
                 evaluation,
+                forced,
             )
         )
 
@@ -148,7 +155,7 @@ class ChampionHistory:
 
 
 def _row(content: dict[str, Any]) -> ChampionRow:
-    return Promotion(**content) if content["action"] == "promote" else ChampionRow(**content)
+    return ChampionRow(**content) if content["action"] == "rollback" else Promotion(**content)
 
 
 def _stack(rows: list[ChampionRow]) -> list[Promotion]:

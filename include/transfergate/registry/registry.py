@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from transfergate.errors import RegistryError
 from transfergate.registry.history import ChampionHistory, ChampionRow, Promotion
@@ -107,7 +107,7 @@ class Registry:
         return stack[-1] if stack else None
 
     def history(self, ticker: str) -> list[ChampionRow]:
-        """All promotions and rollbacks of a ticker, oldest first."""
+        """All promotions, refreshes and rollbacks of a ticker, oldest first."""
         return self.histories.rows(ticker)
 
     def promote(
@@ -118,6 +118,8 @@ class Registry:
         when: datetime,
         why: str,
         evaluation: str | None = None,
+        action: Literal["promote", "refresh"] = "promote",
+        forced: bool = False,
     ) -> ChampionRow:
         """Make a candidate the champion: its history row first, then the alias.
 
@@ -127,9 +129,16 @@ class Registry:
         """
         self._candidate_key(ticker, version)
         row = self.histories.promote(
-            ticker, version, who=who, when=when, why=why, evaluation=evaluation
+            ticker,
+            version,
+            who=who,
+            when=when,
+            why=why,
+            evaluation=evaluation,
+            action=action,
+            forced=forced,
         )
-        log.info("%s: %s promoted by %s", ticker, version, who)
+        log.info("%s: %s is the champion, %s by %s", ticker, version, action, who)
         self._follow(ticker)
         return row
 

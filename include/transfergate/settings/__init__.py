@@ -37,7 +37,7 @@ from transfergate.settings.bars import (
 )
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.formats import FileFormatParams
-from transfergate.settings.gate import GateParams
+from transfergate.settings.gate import GateParams, LookParams, RefreshParams
 from transfergate.settings.schedules import ScheduleParams
 from transfergate.settings.training import (
     FinetuneParams,
@@ -58,12 +58,14 @@ __all__ = [
     "GateParams",
     "IngestParams",
     "KnownFlaw",
+    "LookParams",
     "MarketParams",
     "NetworkParams",
     "OptimiserParams",
     "Params",
     "PretrainParams",
     "QualityParams",
+    "RefreshParams",
     "Regularisation",
     "ScheduleParams",
     "Settings",
@@ -107,6 +109,8 @@ class Settings(BaseSettings):
     pretrain: PretrainParams = PretrainParams()
     finetune: FinetuneParams = FinetuneParams()
     gate: GateParams = GateParams()
+    looks: LookParams = LookParams()
+    refresh: RefreshParams = RefreshParams()
     schedules: ScheduleParams = ScheduleParams()
 
     @classmethod

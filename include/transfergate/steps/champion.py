@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from transfergate.errors import MarketError, TransferGateError
 from transfergate.evaluation.baselines import Path
+from transfergate.evaluation.gate.guards import MIN_CHAMPION_SESSIONS
 from transfergate.evaluation.ledger import RECORD, Ledger, fold_key
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Weights
@@ -135,6 +136,29 @@ def differing_inputs(bundle: dict[str, Any], snapshot: Snapshot) -> list[str]:
     return [
         name for name, key in INPUTS.items() if bundle.get(name) != snapshot.manifest.get(key, "")
     ]
+
+
+def why_not_compared(
+    store: ArtefactStore, ticker: str, version: str, candidate: str, n_sessions: int
+) -> str:
+    """Why a champion's guard could not be evaluated, for a trader.
+
+    Args:
+        store: Where the bundles are.
+        ticker: The target.
+        version: The champion.
+        candidate: The candidate, which reads today's inputs.
+        n_sessions: Sessions of the record that the champion was scored on.
+    """
+    ours, theirs = (read_bundle(store, ticker, name) for name in (candidate, version))
+    other = [name for name in INPUTS if ours.get(name) != theirs.get(name)]
+    why = (
+        f"it reads other inputs ({', '.join(other)})"
+        if other
+        else f"of these sessions only {n_sessions} are scored with weights that had not seen them, "
+        f"and {MIN_CHAMPION_SESSIONS} are needed"
+    )
+    return f"The champion {version} was not compared, so its guard was not evaluated: {why}."
 
 
 def _unseen_weights(

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,16 +13,23 @@ from transfergate.errors import RegistryError
 from transfergate.evaluation.gate import Audit, finite, unjudged
 from transfergate.evaluation.gate import judge as judge_returns
 from transfergate.evaluation.ledger import SCHEMA, Ledger
+from transfergate.evaluation.lookbook import LookBook
+from transfergate.evaluation.looks import Look
 from transfergate.registry import Registry
 from transfergate.reporting import ArmSeries, describe, evaluation_page, render_verdicts
 from transfergate.settings import MarketParams, Settings
+from transfergate.steps.candidates import register_candidate
+from transfergate.steps.champion import why_not_compared
+from transfergate.steps.evaluations import point_to, read_evaluation
+from transfergate.steps.looks import LookPlan, plan_looks, settle
 from transfergate.steps.regimes import evaluation_market
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 
 log = logging.getLogger(__name__)
 
-LATEST = "evaluations/latest.json"
 NOTHING_KNOWN: dict[str, Any] = {"performance": {}, "flat_seeds": {}, "regimes": {}}
+ATTEMPTS = 5
+"""Times that a judgement is planned anew because others were entered meanwhile."""
 
 
 def judge(
@@ -54,24 +60,12 @@ def judge(
         for result in ordered
         if result["status"] == "trained"
     }
-    market = _market(store, foundation_version, settings)
-    evaluation = _evaluate(settings, market, ordered, tables)
-    merged = pa.concat_tables([SCHEMA.empty_table(), *tables.values()])
-    series, descriptions = describe(merged, evaluation_market(store, foundation_version))
-    for result in ordered:
-        evaluation["tickers"][result["ticker"]] |= {
-            **finite(descriptions.get(result["ticker"], NOTHING_KNOWN)),
-            "candidate": result["candidate"],
-            "recipe": result["recipe"],
-            "incumbent": versions[result["ticker"]],
-        }
-    evaluation["foundation_version"] = foundation_version
-    evaluation["foundation"] = _foundation_cost(store, foundation_version)
-    evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
-    report, created = _keep(store, evaluation, series)
+    evaluation, report, created = _judge_and_keep(
+        settings, store, foundation_version, ordered, tables, versions
+    )
     for result in ordered:
         if result["status"] == "trained" and result["candidate"]:
-            _register(registry, result, evaluation)
+            register_candidate(registry, result, evaluation)
     verdicts = {ticker: item["verdict"] for ticker, item in evaluation["tickers"].items()}
     log.info(
         "evaluation %s%s: %s",
@@ -85,6 +79,37 @@ def judge(
         "report": report,
         "created": created,
     }
+
+
+def _judge_and_keep(
+    settings: Settings,
+    store: ArtefactStore,
+    foundation_version: str,
+    ordered: Sequence[dict[str, Any]],
+    tables: dict[str, pa.Table],
+    versions: dict[str, str | None],
+) -> tuple[dict[str, Any], str, bool]:
+    """The evaluation first, then its looks; planned anew if others were entered meanwhile."""
+    document = _document(store, foundation_version)
+    market = evaluation_market(store, foundation_version)
+    for _ in range(ATTEMPTS):
+        plan = plan_looks(settings, store, document, ordered, tables)
+        shown = list(plan.shown(tables).values())
+        series, described = describe(pa.concat_tables([SCHEMA.empty_table(), *shown]), market)
+        evaluation, looks = _evaluate(
+            settings, document, plan, ordered, tables, versions, described
+        )
+        evaluation["foundation_version"] = foundation_version
+        evaluation["foundation"] = _foundation_cost(store, foundation_version)
+        evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
+        report, created = _keep(store, evaluation, series)
+        if LookBook(store).record(plan.number, evaluation["evaluation_id"], looks):
+            point_to(store, evaluation["evaluation_id"], evaluation["tickers"])
+            return evaluation, report, created
+    raise RegistryError(
+        f"{len(ordered)} tickers of foundation {foundation_version}: other judgements were "
+        f"entered at the same time, {ATTEMPTS} times in a row; run this one again"
+    )
 
 
 def summary(settings: Settings, evaluation_id: str | None = None) -> dict[str, Any]:
@@ -113,26 +138,6 @@ def render_summary(evaluation: dict[str, Any]) -> str:
     return render_verdicts(evaluation)
 
 
-def read_evaluation(store: ArtefactStore, evaluation_id: str | None) -> dict[str, Any]:
-    """One evaluation; None for the latest.
-
-    Raises:
-        RegistryError: If there is none of this id.
-    """
-    known = sorted(
-        key.split("/")[1] for key in store.keys("evaluations") if key.endswith("/verdicts.json")
-    )
-    if evaluation_id is None and store.exists(LATEST):
-        evaluation_id = store.read_json(LATEST)["evaluation_id"]
-    if evaluation_id not in known:
-        raise RegistryError(
-            f"evaluation {evaluation_id!r} does not exist below {store.root}; there are: "
-            f"{', '.join(known) or 'none'}; name one of these, or fine-tune and judge first"
-        )
-    evaluation: dict[str, Any] = store.read_json(f"evaluations/{evaluation_id}/verdicts.json")
-    return evaluation
-
-
 def _record(store: ArtefactStore, result: dict[str, Any], champion: str | None) -> pa.Table:
     """A ticker's ledger rows; of the champion's, those of the incumbent."""
     rows = Ledger(store).read(result["recipe"], result["ticker"])
@@ -143,32 +148,82 @@ def _record(store: ArtefactStore, result: dict[str, Any], champion: str | None) 
 
 def _evaluate(
     settings: Settings,
-    trade: MarketParams,
+    document: dict[str, Any],
+    plan: LookPlan,
     results: Sequence[dict[str, Any]],
     tables: dict[str, pa.Table],
-) -> dict[str, Any]:
-    """The gate's object over all tickers, those without a record included."""
-    params = settings.gate
-    judged: dict[str, Any] = {"pool": {"n_tickers": 0, "tickers": []}, "tickers": {}}
-    usable = [table for table in tables.values() if table.num_rows]
-    if usable:
-        market = _market_audit(trade)
-        trained = [result for result in results if result["status"] == "trained"]
-        judged = judge_returns(
-            pa.concat_tables(usable),
-            params,
-            audits={r["ticker"]: [*map(_audit, r["audits"]), market] for r in trained},
-            foundations={r["ticker"]: r["n_foundations"] for r in trained},
-            keep_going=True,
-        )
+    incumbents: dict[str, str | None],
+    described: dict[str, dict[str, Any]],
+) -> tuple[dict[str, Any], list[Look]]:
+    """The gate's object over all tickers, those without a record included, and its looks."""
+    judged = _judged(settings, document, plan, results, tables)
     reports: dict[str, Any] = {}
     for result in results:
         ticker = result["ticker"]
-        reports[ticker] = judged["tickers"].get(ticker) or _without_record(result, settings)
+        report = plan.stored.get(ticker)
+        incumbent = incumbents[ticker]
+        if report is not None and report["candidate"] == result["candidate"]:
+            incumbent = report["incumbent"]  # that it was compared with
+        if report is None:
+            report = judged["tickers"].get(ticker) or _without_record(result, settings)
+            report |= finite(described.get(ticker, NOTHING_KNOWN))
+            report["reasons"] += _not_compared(plan.store, result, report, incumbent, tables)
+        reports[ticker] = report | {
+            "candidate": result["candidate"],
+            "recipe": result["recipe"],
+            "incumbent": incumbent,
+        }
+    looks = settle(plan, reports, {result["ticker"]: result["recipe"] for result in results})
     evaluation: dict[str, Any] = finite(
-        {"config": params.model_dump(mode="json"), "tickers": reports, "pool": judged["pool"]}
+        {"config": judged["config"], "tickers": reports, "pool": judged["pool"]}
     )
-    return evaluation
+    return evaluation, looks
+
+
+def _not_compared(
+    store: ArtefactStore,
+    result: dict[str, Any],
+    report: dict[str, Any],
+    champion: str | None,
+    tables: dict[str, pa.Table],
+) -> list[str]:
+    """Why the champion's guard is missing from a verdict, if it is."""
+    table = tables.get(result["ticker"])
+    if champion is None or table is None or report["guards"]["champion"] is not None:
+        return []
+    scored = int(pc.sum(pc.equal(table["arm"], "champion")).as_py() or 0)
+    pair = (champion, result["candidate"])
+    return [why_not_compared(store, result["ticker"], *pair, scored)]
+
+
+def _judged(
+    settings: Settings,
+    document: dict[str, Any],
+    plan: LookPlan,
+    results: Sequence[dict[str, Any]],
+    tables: dict[str, pa.Table],
+) -> dict[str, Any]:
+    """What the gate says of the records that are due."""
+    none: dict[str, Any] = {
+        "config": plan.rule.model_dump(mode="json"),
+        "pool": {"n_tickers": 0, "tickers": []},
+        "tickers": {},
+    }
+    if len(plan.pools) == 1:
+        none |= plan.pools[0]
+    due = {ticker: table for ticker, table in plan.due(tables).items() if table.num_rows}
+    if not due:
+        return none
+    market = _market_audit(_market(document, settings))
+    trained = [result for result in results if result["ticker"] in due]
+    judged = judge_returns(
+        pa.concat_tables(list(due.values())),
+        plan.rule,
+        audits={r["ticker"]: [*map(_audit, r["audits"]), market] for r in trained},
+        foundations={r["ticker"]: r["n_foundations"] for r in trained},
+        keep_going=True,
+    )
+    return judged if judged["pool"]["n_tickers"] else {**judged, "pool": none["pool"]}
 
 
 def _without_record(result: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -188,12 +243,18 @@ def _audit(figures: dict[str, Any]) -> Audit:
     return Audit(figures["name"], bool(figures["passed"]), figures["figures"])
 
 
-def _market(store: ArtefactStore, foundation_version: str, settings: Settings) -> MarketParams:
-    """The market that the arms traded in, whatever settings say by now."""
+def _document(store: ArtefactStore, foundation_version: str) -> dict[str, Any]:
+    """What defines the foundation; nothing where it is not kept."""
     key = f"foundations/{foundation_version}/foundation.json"
-    if not store.exists(key):
+    document: dict[str, Any] = store.read_json(key)["document"] if store.exists(key) else {}
+    return document
+
+
+def _market(document: dict[str, Any], settings: Settings) -> MarketParams:
+    """The market that the arms traded in, whatever settings say by now."""
+    if "market" not in document:
         return settings.market
-    return MarketParams.model_validate(store.read_json(key)["document"]["market"])
+    return MarketParams.model_validate(document["market"])
 
 
 def _foundation_cost(store: ArtefactStore, foundation_version: str) -> dict[str, Any]:
@@ -223,49 +284,11 @@ def _keep(
     report = _report_key(name)
     if created or not store.exists(report):
         store.replace(report, evaluation_page(evaluation, series).encode())
-    store.replace(LATEST, json_bytes({"evaluation_id": name}))
     return str(store.path(report)), created
 
 
 def _report_key(evaluation_id: str) -> str:
     return f"evaluations/{evaluation_id}/report.html"
-
-
-def _register(registry: Registry, result: dict[str, Any], evaluation: dict[str, Any]) -> None:
-    """Enter the candidate with lineage, figures and curve, and its verdict as tags."""
-    ticker, candidate = result["ticker"], result["candidate"]
-    report = evaluation["tickers"][ticker]
-    figures = {
-        "delta_sharpe": report["delta_sharpe"],
-        "se": report["se"],
-        **{f"sharpe_{arm}": sharpe for arm, sharpe in report["sharpe"].items()},
-    }
-    metrics = {name: value for name, value in figures.items() if value is not None}
-    bundle = registry.bundle(ticker, candidate)
-    curve = list(bundle.get("run", {}).get("learning_curve", []))
-    budgets: dict[str, Any] = next(
-        (audit["figures"] for audit in result["audits"] if audit["name"] == "budget_parity"), {}
-    )
-    registry.register_candidate(
-        ticker,
-        candidate,
-        {**registry.lineage(ticker, candidate), "budgets": _short(budgets)},
-        metrics,
-        {"validation_sharpe": curve} if np.isfinite(curve).all() else {},
-    )
-    registry.tag_candidate(
-        ticker,
-        candidate,
-        {"verdict": report["verdict"], "evaluation": evaluation["evaluation_id"]},
-    )
-
-
-def _short(budgets: dict[str, Any]) -> str:
-    totals = budgets.get("totals", {})
-    return ", ".join(
-        f"{name} {figure.get('finetuned')}/{figure.get('scratch')}"
-        for name, figure in sorted(totals.items())
-    )
 
 
 def _outcome(registry: Registry, ticker: str, report: dict[str, Any]) -> str:

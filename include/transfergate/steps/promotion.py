@@ -6,9 +6,17 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from transfergate.errors import RegistryError
 from transfergate.registry import Registry
 from transfergate.settings import Settings
-from transfergate.steps.judging import LATEST, read_evaluation
+from transfergate.steps.evaluations import (
+    LATEST,
+    evaluation_ids,
+    latest_reports,
+    read_evaluation,
+    verdict_on,
+)
+from transfergate.steps.refresh import is_retrain, reason_not_to_refresh, refresh_reason
 from transfergate.storage import ArtefactStore, list_snapshots
 
 log = logging.getLogger(__name__)
@@ -17,10 +25,11 @@ log = logging.getLogger(__name__)
 def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) -> dict[str, Any]:
     """Promote the candidate of every ticker whose verdict is PROMOTE; the others keep theirs.
 
+    A retrain that was not looked at is no promotion: it may refresh the champion, if that is on.
     Doing it again changes nothing; a promotion that was rolled back since is not repeated.
 
     Returns:
-        ``{"promoted": [ticker, ...], "kept": {ticker: why}}``.
+        ``{"promoted": [ticker, ...], "refreshed": [ticker, ...], "kept": {ticker: why}}``.
 
     Raises:
         RegistryError: If there is no such evaluation, or a champion is changed by somebody else
@@ -29,9 +38,14 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
     registry = _registry(settings)
     evaluation = read_evaluation(registry.store, evaluation_id)
     registry.repair_aliases()
-    promoted, kept = [], {}
+    moved: dict[str, list[str]] = {"promote": [], "refresh": []}
+    kept = {}
     for ticker, report in evaluation["tickers"].items():
-        reason = _reason_to_keep(registry, ticker, report, evaluation_id)
+        retrain = is_retrain(report)
+        if retrain:
+            reason = reason_not_to_refresh(settings, registry, ticker, report)
+        else:
+            reason = _reason_to_keep(registry, ticker, report, evaluation_id)
         if reason is not None:
             kept[ticker] = reason
             continue
@@ -40,21 +54,43 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
             report["candidate"],
             who=approved_by,
             when=datetime.now(UTC),
-            why=report["reasons"][0],
+            why=refresh_reason(report) if retrain else report["reasons"][0],
             evaluation=evaluation_id,
+            action="refresh" if retrain else "promote",
         )
-        promoted.append(ticker)
-    log.info("evaluation %s: promoted %s, kept %s", evaluation_id, promoted, kept)
-    return {"promoted": promoted, "kept": kept}
+        moved["refresh" if retrain else "promote"].append(ticker)
+    log.info("evaluation %s: moved %s, kept %s", evaluation_id, moved, kept)
+    return {"promoted": moved["promote"], "refreshed": moved["refresh"], "kept": kept}
 
 
-def promote(settings: Settings, ticker: str, version: str, who: str, why: str) -> dict[str, Any]:
+def promote(
+    settings: Settings, ticker: str, version: str, who: str, why: str, *, force: bool = False
+) -> dict[str, Any]:
     """Make a candidate the champion by hand; returns the row of its history.
 
+    Args:
+        settings: Settings.
+        ticker: The ticker.
+        version: A candidate.
+        who: Who approves it.
+        why: The reason, for the history.
+        force: Promote it although the gate did not say PROMOTE; the history shows that.
+
     Raises:
-        RegistryError: If there is no such candidate, or it is the champion already.
+        RegistryError: If there is no such candidate, it is the champion already, or the gate did
+            not say PROMOTE of it and ``force`` is off.
     """
-    row = _registry(settings).promote(ticker, version, who, datetime.now(UTC), why)
+    registry = _registry(settings)
+    registry.bundle(ticker, version)
+    verdict = verdict_on(registry.store, ticker, version)
+    if verdict != "PROMOTE" and not force:
+        said = f"was judged {verdict}" if verdict else "was never judged"
+        raise RegistryError(
+            f"{ticker}: candidate {version} {said}, expected PROMOTE; nothing was changed. To "
+            f"promote it nevertheless give --force and --why, which the history will show"
+        )
+    forced = verdict != "PROMOTE"
+    row = registry.promote(ticker, version, who, datetime.now(UTC), why, forced=forced)
     return row.as_dict()
 
 
@@ -72,28 +108,36 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Returns:
         ``{"snapshots", "foundations", "evaluations", "latest_evaluation", "tickers": {ticker:
-        {"champion", "candidates", "history", "verdict"}}}``; ``verdict`` is the latest
-        evaluation's, and a champion of None means that flat serves.
+        {"champion", "candidates", "history", "promotions", "refreshes", "verdict", "evaluation",
+        "looks"}}}``; the last three are of the evaluation that judged the ticker last, and a
+        champion of None means that flat serves.
     """
     registry = _registry(settings)
     store = registry.store
-    latest = store.read_json(LATEST)["evaluation_id"] if store.exists(LATEST) else None
-    reports = read_evaluation(store, latest)["tickers"] if latest else {}
+    reports = latest_reports(store)
     tickers = {}
     for ticker in sorted({*registry.tickers(), *reports}):
         champion = registry.champion(ticker)
+        history = [row.as_dict() for row in registry.history(ticker)]
+        report = reports.get(ticker, {})
         tickers[ticker] = {
             "champion": champion.as_dict() if champion else None,
             "candidates": registry.candidates(ticker),
-            "history": [row.as_dict() for row in registry.history(ticker)],
-            "verdict": reports[ticker]["verdict"] if ticker in reports else None,
+            "history": history,
+            "promotions": sum(row["action"] == "promote" for row in history),
+            "refreshes": sum(row["action"] == "refresh" for row in history),
+            "verdict": report.get("verdict"),
+            "evaluation": report.get("evaluation_id"),
+            "looks": report.get("looks"),
         }
     return {
         "home": str(settings.home.resolve()),
         "snapshots": list(list_snapshots(store)),
         "foundations": _names(store, "foundations", "foundation.json"),
-        "evaluations": _names(store, "evaluations", "verdicts.json"),
-        "latest_evaluation": latest,
+        "evaluations": evaluation_ids(store),
+        "latest_evaluation": store.read_json(LATEST)["evaluation_id"]
+        if store.exists(LATEST)
+        else None,
         "tickers": tickers,
     }
 
@@ -112,7 +156,10 @@ def _reason_to_keep(
         if row.evaluation == evaluation_id and row.version == report["candidate"]:
             return "promoted by this evaluation before, and replaced or rolled back since"
     if current != report["incumbent"]:
-        return f"the champion changed to {current or 'none'} since it was judged; judge again"
+        return (
+            f"the champion changed to {current or 'none'} since it was judged: promote by hand, or "
+            f"judge again at the next look"
+        )
     if current is None:
         return None
     learnt = [

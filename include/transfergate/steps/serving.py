@@ -13,6 +13,7 @@ from transfergate.learning.runtime import use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings
+from transfergate.steps.evaluations import latest_reports
 from transfergate.steps.pretraining import load_panel
 from transfergate.storage import ArtefactStore, Snapshot, list_snapshots, open_snapshot
 from transfergate.transfer.bundles import read_bundle, read_weights
@@ -35,11 +36,14 @@ def decide(settings: Settings, ticker: str, as_of: str | None = None) -> dict[st
 
     Raises:
         SnapshotError: If no snapshot with the bundle's features reaches ``as_of``.
-        RegistryError: If ``as_of`` lies before what the champion learnt from.
+        RegistryError: If ``as_of`` lies before what the champion learnt from, or the ticker is
+            unknown: no bars, no candidate, no verdict.
     """
     store = ArtefactStore(settings.artefact_root)
-    champion = Registry(store, settings.tracking_uri).champion(ticker)
+    registry = Registry(store, settings.tracking_uri)
+    champion = registry.champion(ticker)
     if champion is None:
+        _refuse_unknown(store, registry, ticker)
         return {
             "ticker": ticker,
             "as_of": as_of,
@@ -63,6 +67,19 @@ def decide(settings: Settings, ticker: str, as_of: str | None = None) -> dict[st
         "snapshot_id": snapshot.id,
         "reason": "the champion chose to stay flat" if bundle["flat"] else "champion's decision",
     }
+
+
+def _refuse_unknown(store: ArtefactStore, registry: Registry, ticker: str) -> None:
+    """Flat serves a ticker that is known; of any other nothing can be said."""
+    known = {*registry.tickers(), *latest_reports(store)}
+    for name in list_snapshots(store) if ticker not in known else ():
+        known.update(open_snapshot(store, name).manifest["tickers"])
+    if ticker not in known:
+        raise RegistryError(
+            f"{ticker}: unknown, it has no bars in any snapshot, no candidate and no verdict below "
+            f"{store.root}; known are {len(known)}: {', '.join(sorted(known)[:20]) or 'none'}; "
+            f"name one of these or ingest its bars first"
+        )
 
 
 def _find_snapshot(
