@@ -92,7 +92,8 @@ def _retrain_is_sane_within_its_limits_only(settings: Settings, result: dict[str
     approval = Look(
         "TGT", recipe, 1, "c", "PROMOTE", "2010-01-04", bundle["last_session"], 60, 1, 0.1
     )
-    assert bundle["flat"] is False
+    flat, bundle = {**bundle, "flat": True}, {**bundle, "flat": False}
+    assert _vetoes(settings, store, flat, approval) == ["it chose to stay flat"]
 
     def found(**limits: float) -> str:
         wide: dict[str, float] = {

@@ -154,7 +154,7 @@ def test_one_look_a_year_is_the_gates_own_rule():
     assert quarterly.alpha_reject == GateParams().alpha_reject
 
 
-def size(levels, *, first=252, step=63, n_years=40_000, seed=20260101):
+def size(levels, *, first=252, step=63, n_years=200_000, seed=7):
     """Probability that a worthless recipe passes at least one look; closed form under the null.
 
     The estimate over T sessions is B(T)/T for a Brownian motion B: the looks are correlated as
@@ -169,7 +169,7 @@ def size(levels, *, first=252, step=63, n_years=40_000, seed=20260101):
 
 @pytest.mark.parametrize("per_year", LEVELS)
 def test_the_planned_looks_of_a_year_together_have_size_ten_percent(per_year):
-    error = np.sqrt(0.1 * 0.9 / 40_000)
+    error = np.sqrt(0.1 * 0.9 / 200_000)
     assert abs(size([LEVELS[per_year]] * per_year) - 0.10) < 2.58 * error + 0.001
 
 

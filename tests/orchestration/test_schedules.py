@@ -49,3 +49,9 @@ def test_by_hand_means_no_schedule():
     manual = ScheduleParams(ingest="manual", retrain="manual")
     assert ingest_schedule(manual) is None
     assert retrain_schedule(manual) is None
+
+
+def test_retraining_has_a_cadence_of_its_own():
+    weekly, monthly = (retrain_schedule(ScheduleParams(retrain=r)) for r in ("weekly", "monthly"))
+    assert weekly.expression == "0 8 * * 6"
+    assert monthly.expression == "0 20 1 * *"

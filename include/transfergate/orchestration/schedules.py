@@ -20,12 +20,13 @@ def ingest_schedule(schedules: ScheduleParams) -> Any:
 
 
 def retrain_schedule(schedules: ScheduleParams) -> Any:
-    """First evening of a month, on every new feature snapshot, or by hand."""
+    """First evening of a month, every Saturday, on every new feature snapshot, or by hand."""
     if schedules.retrain == "asset":
         return [FEATURES]
     if schedules.retrain == "manual":
         return None
-    return CronTriggerTimetable("0 20 1 * *", timezone=schedules.timezone)
+    cron = "0 8 * * 6" if schedules.retrain == "weekly" else "0 20 1 * *"
+    return CronTriggerTimetable(cron, timezone=schedules.timezone)
 
 
 def session_window(

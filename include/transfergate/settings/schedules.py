@@ -18,6 +18,8 @@ class ScheduleParams(Params):
     ingest_lookback_days: int = Field(
         7, ge=0, le=3660, description="a scheduled run fetches again so far back: late corrections"
     )
-    retrain: Literal["monthly", "asset", "manual"] = Field(
-        "monthly", description="asset: every new feature snapshot pre-trains (the one-shot chain)"
+    retrain: Literal["monthly", "weekly", "asset", "manual"] = Field(
+        "monthly",
+        description="asset: every new feature snapshot pre-trains (the one-shot chain). How often "
+        "a ticker is judged does not depend on it: see looks.per_year",
     )
