@@ -58,6 +58,35 @@ def test_the_scale_of_an_arm_does_not_matter(seed, factor):
         assert other[name] == pytest.approx(one[name], rel=1e-6, abs=1e-9)
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), edge=st.floats(-4, 4), base=st.floats(0, 2))
+def test_swapping_the_arms_mirrors_the_report(seed, edge, base):
+    arms = arms_world(np.random.default_rng(seed), edge=edge, base=base, n_sessions=260)
+    one = report(arms)
+    other = report({"finetuned": arms["scratch"], "scratch": arms["finetuned"]})
+    assert other["delta_sharpe"] == pytest.approx(-one["delta_sharpe"], rel=1e-12)
+    for name in ("se_time", "se_seed", "se", "mde80", "correlation"):
+        assert other[name] == pytest.approx(one[name], rel=1e-9)
+    assert other["p_promote"] == pytest.approx(one["p_reject"], rel=1e-9)
+    assert other["p_reject"] == pytest.approx(one["p_promote"], rel=1e-9)
+    if one["verdict"] == "PROMOTE":  # both levels are 0.10
+        assert other["verdict"] == "REJECT_NEGATIVE_TRANSFER"
+    if one["verdict"] == "REJECT_NEGATIVE_TRANSFER":
+        assert other["verdict"] in ("PROMOTE", "REJECT_GUARDRAIL")
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), factor=st.floats(0.1, 5))
+def test_both_arms_in_other_units_of_risk_change_nothing(seed, factor):
+    arms = arms_world(np.random.default_rng(seed), edge=1.0, n_sessions=260)
+    arms["buy_hold"] = arms["scratch"][0] + 0.001
+    one = report(arms)
+    other = report({arm: factor * values for arm, values in arms.items()})
+    assert (other["verdict"], other["n_sessions"]) == (one["verdict"], one["n_sessions"])
+    for name in ("delta_sharpe", "se", "p_promote", "p_reject", "correlation"):
+        assert other[name] == pytest.approx(one[name], rel=1e-6, abs=1e-9)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_does_not_matter_and_a_replay_is_equal(seed):

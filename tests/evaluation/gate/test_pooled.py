@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import ndtr
 
 from transfergate.errors import GateInputError
 from transfergate.evaluation.gate import judge
@@ -36,6 +37,40 @@ def test_posterior_equals_weighted_draws_from_the_prior():
     np.testing.assert_allclose(found.mean, likelihood @ theta, atol=0.005)
     assert found.mu == pytest.approx(likelihood @ mu, abs=0.005)
     assert found.tau == pytest.approx(likelihood @ tau, abs=0.005)
+
+
+def test_posterior_equals_the_algebra_of_whole_matrices():
+    """The O(N) identity against a Cholesky solve of the full covariance."""
+    rng = np.random.default_rng(8)
+    delta, se, r = rng.normal(0.3, 0.6, 30), rng.uniform(0.2, 0.8, 30), 0.35
+    noise = np.outer(se, se) * ((1 - r) * np.eye(30) + r)
+    weights, means, spreads = [], [], []
+    for tau in TAU_GRID:
+        prior = 0.25 * np.ones((30, 30)) + tau**2 * np.eye(30)
+        total = prior + noise
+        means.append(prior @ np.linalg.solve(total, delta))
+        spreads.append(np.sqrt(np.diag(prior - prior @ np.linalg.solve(total, prior))))
+        fit = -0.5 * (delta @ np.linalg.solve(total, delta) + np.linalg.slogdet(total)[1])
+        weights.append(fit - tau**2 / 0.5)
+    weights = np.exp(np.array(weights) - max(weights))
+    weights /= weights.sum()
+    found = pooled_posterior(delta, se, r, 0.05)
+    z = (np.array(means) - 0.05) / np.array(spreads)
+    np.testing.assert_allclose(found.better, weights @ ndtr(z), rtol=1e-9)
+    np.testing.assert_allclose(found.mean, weights @ np.array(means), rtol=1e-9)
+
+
+def test_tickers_with_one_record_are_judged_like_one():
+    arms = arms_world(np.random.default_rng(5), edge=1.0, base=1.0)
+    table = pa.concat_tables([returns_table(arms, f"T{i}") for i in range(8)])
+    result = judge(table, AUTO)
+    assert result["pool"]["mean_correlation"] > 0.98
+    better = {report["posterior_better"] for report in result["tickers"].values()}
+    assert None not in better
+    assert max(better) - min(better) < 1e-9
+    alone = judge(returns_table(arms), GateParams(evidence="ticker"))["tickers"]["TGT"]
+    # eight copies say no more than one: far from the certainty of eight independent records
+    assert max(better) < 1 - 0.3 * alone["p_promote"]
 
 
 def test_mean_correlation_equals_the_matrix():

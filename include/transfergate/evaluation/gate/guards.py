@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 REFERENCE_TOLERANCE = -0.10
 """How far below the champion's the fine-tuned Sharpe ratio may lie."""
 ZERO_SHOT_TOLERANCE = -0.50
-"""How far below zero-shot it may truly lie; beyond it, evidence stops the promotion (ADR 14)."""
+"""How far below zero-shot it may truly lie; beyond it, evidence stops the promotion (ADR 15)."""
 CHANCE = 0.10
 """One-sided level at which a single ticker is worse than chance allows."""
 POOLED_CHANCE = 0.20

@@ -19,6 +19,8 @@ FloatArray = NDArray[np.float64]
 MIN_POOL = 8
 MU_SPREAD = 0.5
 TAU_SPREAD = 0.5
+MAX_CORRELATION = 0.999
+"""Of tickers that are copies of each other."""
 TAU_GRID: FloatArray = np.concatenate(([0.0], np.linspace(0.05, 1.5, 20)))
 
 
@@ -62,9 +64,11 @@ def pooled_posterior(
     Args:
         delta: Estimated differences, shape (N,).
         se: Their standard errors, shape (N,), positive.
-        correlation: Of their errors, in [0, 1).
+        correlation: Of their errors, in [0, 1]; at 1 the model has no density, and it is taken
+            as :data:`MAX_CORRELATION`.
         delta_min: Smallest difference that matters.
     """
+    correlation = min(correlation, MAX_CORRELATION)
     means, variances, log_weights, mus = [], [], [], []
     for tau in TAU_GRID:
         given = _given_tau(delta, se, correlation, float(tau))
