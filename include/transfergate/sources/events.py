@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transfergate.errors import SourceError
+from transfergate.sources.numbers import Cells
 from transfergate.storage.bars import ACTION_SCHEMA, SYMBOL_SCHEMA
 
+_RATIO = r"^\s*(?P<n>\d+(?:\.\d+)?)\s*[:/]\s*(?P<o>\d*[1-9]\d*(?:\.\d+)?)\s*$"
 _KINDS = {"split_ratio": "split", "dividend": "dividend"}
 
 
@@ -88,3 +91,24 @@ def merged_actions(
         ],
         schema=ACTION_SCHEMA,
     )
+
+
+def split_ratios(text: pa.Array) -> pa.Array:
+    """Text with 7:1 and 7/1, seven new shares for one old one, as the number 7."""
+    parts = pc.extract_regex(text, _RATIO)
+    if not pc.any(pc.is_valid(parts)).as_py():
+        return text
+    quotient = pc.divide(parts.field("n").cast(pa.float64()), parts.field("o").cast(pa.float64()))
+    return pc.if_else(pc.is_valid(parts), quotient.cast(pa.string()), text)
+
+
+def event_cells(name: str, cells: Cells) -> Cells:
+    """Cells without those that are no event: null, 0, and for a split also 1."""
+    wrong = np.asarray(pc.fill_null(pc.less(cells.values, 0.0), False))
+    none = pc.equal(cells.values, 0.0)
+    if name == "split_ratio":
+        none = pc.or_(none, pc.equal(cells.values, 1.0))
+    gone = pc.or_(pc.fill_null(none, True), pa.array(wrong))
+    values = pc.if_else(gone, pa.scalar(None, pa.float64()), cells.values)
+    what = "new shares per old share" if name == "split_ratio" else "cash per share"
+    return Cells(values, cells.bad | wrong, f"{what}, 0 or more, as {cells.expected}")

@@ -14,7 +14,6 @@ Source: the LEAN repository, Data/equity/readme.md.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -124,8 +123,8 @@ class LeanMaps:
 class LeanFile(BarFile):
     """One zip, whose rows belong to the ticker that had its symbol on that day.
 
-    A row from before the first listing is another company's that nobody here knows: it names no
-    ticker and carries the symbol as unreadable. A symbol without any map file is its own ticker.
+    A row from before the first listing is another company's that nobody here knows: it has the
+    symbol and no ticker. A symbol without any map file is its own ticker.
     """
 
     def __init__(self, folder: Folder, name: str, shape: FileFormatParams, maps: LeanMaps) -> None:
@@ -147,12 +146,7 @@ class LeanFile(BarFile):
             return super().read(wanted, strays=strays)
         rows = super().read({symbol}, strays=False)
         owners = [self._owner(day) for day in rows["session_date"].to_pylist()]
-        note = json.dumps({"ticker": symbol})
-        texts = [
-            text or (note if owner is None else None)
-            for owner, text in zip(owners, rows["unreadable"].to_pylist(), strict=True)
-        ]
-        for name, values in (("ticker", owners), ("unreadable", texts)):
+        for name, values in (("ticker", owners), ("symbol", [symbol] * len(owners))):
             place = rows.column_names.index(name)
             rows = rows.set_column(place, rows.schema.field(name), pa.array(values, pa.string()))
         return rows.filter(

@@ -17,6 +17,7 @@ from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
 from transfergate.settings.formats import BAR_COLUMNS, EXTRA_COLUMNS, PRICE_COLUMNS
 from transfergate.sources.dates import read_dates, read_typed_dates
+from transfergate.sources.events import event_cells, split_ratios
 from transfergate.sources.folder import Folder
 from transfergate.sources.numbers import Cells, read_numbers, read_typed_numbers
 from transfergate.sources.sheets import Sheet, SheetReader
@@ -28,16 +29,14 @@ _ENDINGS = re.compile(r"(\.(csv|txt|tsv|dat|asc|psv|parquet|pq))?(\.(gz|zip))?$"
 _TEXT = ("ticker", "currency", "symbol")
 _ACTIONS = ("split_ratio", "dividend")
 _SHOWN = 3
-_RATIO = r"^\s*(?P<n>\d+(?:\.\d+)?)\s*[:/]\s*(?P<o>\d*[1-9]\d*(?:\.\d+)?)\s*$"
 
 READ_SCHEMA = pa.schema(
     [
         *LANDING_SCHEMA,
         *((name, pa.float64()) for name in _ACTIONS),
-        ("symbol", pa.string()),
     ]
 )
-"""Bars with their provenance, and what their rows say of actions and symbols."""
+"""Bars with their provenance, and what their rows say of actions."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -133,9 +132,9 @@ class BarFile:
             if typed:
                 cells = read_typed_numbers(column, unit)
             else:
-                column = _ratios(column) if name == "split_ratio" else column
+                column = split_ratios(column) if name == "split_ratio" else column
                 cells = read_numbers(column, self.shape, unit)
-            return _events(name, cells) if name in _ACTIONS else cells
+            return event_cells(name, cells) if name in _ACTIONS else cells
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceError(
                 f"{self.url}: column for {name} is {column.type}, expected "
@@ -289,27 +288,6 @@ def _part(sheet: Sheet, rows: npt.NDArray[np.int64]) -> Sheet:
         sheet.lines[rows],
         {place[row]: text for row, text in sheet.ragged.items() if row in place},
     )
-
-
-def _ratios(text: pa.Array) -> pa.Array:
-    # 7:1 and 7/1 mean seven new shares for one old one.
-    parts = pc.extract_regex(text, _RATIO)
-    if not pc.any(pc.is_valid(parts)).as_py():
-        return text
-    quotient = pc.divide(parts.field("n").cast(pa.float64()), parts.field("o").cast(pa.float64()))
-    return pc.if_else(pc.is_valid(parts), quotient.cast(pa.string()), text)
-
-
-def _events(name: str, cells: Cells) -> Cells:
-    # No event: null, 0, and for a split also 1.
-    wrong = np.asarray(pc.fill_null(pc.less(cells.values, 0.0), False))
-    none = pc.equal(cells.values, 0.0)
-    if name == "split_ratio":
-        none = pc.or_(none, pc.equal(cells.values, 1.0))
-    gone = pc.or_(pc.fill_null(none, True), pa.array(wrong))
-    values = pc.if_else(gone, pa.scalar(None, pa.float64()), cells.values)
-    what = "new shares per old share" if name == "split_ratio" else "cash per share"
-    return Cells(values, cells.bad | wrong, f"{what}, 0 or more, as {cells.expected}")
 
 
 def _repeated(text: str, n_rows: int) -> pa.Array:

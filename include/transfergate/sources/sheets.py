@@ -54,7 +54,7 @@ class SheetReader:
             self._content = content
             self.names, self.width = self._schema()
         else:
-            self._text = self._decoded(_unpacked(url, content))
+            self._text = self._decoded(unpacked(url, content))
             self.names, self.width, self._first = self._header()
 
     def read(self, wanted: Sequence[int]) -> Sheet:
@@ -221,7 +221,8 @@ def _kind(url: str, shape: FileFormatParams) -> str:
     )
 
 
-def _unpacked(url: str, content: pa.Buffer) -> bytes | memoryview:
+def unpacked(url: str, content: pa.Buffer) -> bytes | memoryview:
+    """Content without its container; a zip must hold one file."""
     name = url.lower()
     try:
         if name.endswith(".gz"):
