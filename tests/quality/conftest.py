@@ -29,18 +29,33 @@ def clean() -> pd.DataFrame:
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Callable[..., Validation]:
+def judge_described(tmp_path: Path) -> Callable[..., Validation]:
+    """Judge bars by the shipped checks and suite; the second argument changes the description."""
+
+    def run(
+        frame: pd.DataFrame,
+        change: Callable[[pd.DataFrame], pd.DataFrame],
+        params: dict[str, Any] | None = None,
+        **context: Any,
+    ) -> Validation:
+        derived = derive_checks(bars_table(frame), SESSIONS, PROJECT_ROOT / "sql")
+        return validate_frame(
+            change(derived),
+            QualityParams(**(params or {})),
+            BatchContext(**{"batch_id": "b1", "tickers": TICKERS, **context}),
+            ArtefactStore(tmp_path / "artefacts"),
+        )
+
+    return run
+
+
+@pytest.fixture
+def judge(judge_described: Callable[..., Validation]) -> Callable[..., Validation]:
     """Judge a frame of bars by the shipped checks and suite."""
 
     def run(
         frame: pd.DataFrame, params: dict[str, Any] | None = None, **context: Any
     ) -> Validation:
-        derived = derive_checks(bars_table(frame), SESSIONS, PROJECT_ROOT / "sql")
-        return validate_frame(
-            derived,
-            QualityParams(**(params or {})),
-            BatchContext(**{"batch_id": "b1", "tickers": TICKERS, **context}),
-            ArtefactStore(tmp_path / "artefacts"),
-        )
+        return judge_described(frame, lambda described: described, params, **context)
 
     return run

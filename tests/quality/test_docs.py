@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import csv
+import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from transfergate.calendars import exchange_sessions
 from transfergate.quality import (
     BatchContext,
     report_of,
@@ -16,11 +21,13 @@ from transfergate.quality import (
     write_index,
     write_quarantine_page,
 )
+from transfergate.quality.browse import csv_key
 from transfergate.settings import PROJECT_ROOT, QualityParams
 from transfergate.sources.base import bars_table
 from transfergate.storage import ArtefactStore
 from transfergate.warehouse import derive_checks
 
+SPAN = ("XNYS", date(2015, 1, 1), date(2020, 12, 31))
 HEADER = {"source": "s", "start": None, "end": "2020-12-31", "calendar": "XNYS", "landing": []}
 
 
@@ -133,3 +140,44 @@ def test_what_a_batch_says_cannot_break_out_of_the_page(clean, tmp_path):
     report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
     assert "<script>" not in write_batch_page(store, report).read_text()
     assert pd.notna(report["refusals"][0])
+
+
+def test_the_quarantine_page_holds_every_row_and_runs_nothing_that_a_batch_says(clean, tmp_path):
+    frame = clean.copy()
+    frame.loc[3, "ticker"] = "</script><img src=x onerror=alert(1)>"
+    frame.loc[4, "ticker"] = "=cmd()"
+    frame.loc[7, "high"] = np.inf
+    store = ArtefactStore(tmp_path)
+    derived = derive_checks(bars_table(frame), exchange_sessions(*SPAN), PROJECT_ROOT / "sql")
+    validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
+    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    rows = split_rows(bars_table(frame), validation)[1]
+    released = {7: {"who": "Ada", "why": "it is so", "known_at": "2021-01-04T22:00:00+00:00"}}
+    page = write_quarantine_page(store, report, rows, released).read_text()
+    assert page.count("</script>") == 2
+    (text,) = re.findall(r'id="data">(.*?)</script>', page)
+    data = json.loads(text)
+    shown = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    assert [row["row_id"] for row in shown] == [3, 4, 7]
+    assert shown[2]["high"] == "inf"
+    assert shown[2]["released"] == "2021-01-04 Ada: it is so"
+    lines = list(csv.DictReader((store.root / csv_key("b")).open()))
+    assert [line["ticker"][:5] for line in lines] == ["</scr", "'=cmd", "SRC01"]
+
+
+def test_a_page_of_many_rows_shows_some_of_every_ticker_and_rule(clean, tmp_path, monkeypatch):
+    monkeypatch.setattr("transfergate.quality.browse.SHOWN_ROWS", 20)
+    frame = clean.copy()
+    frame.loc[clean["ticker"] == "SRC01", "volume"] = -1.0
+    frame.loc[200, "volume"] = -1.0
+    store = ArtefactStore(tmp_path)
+    derived = derive_checks(bars_table(frame), exchange_sessions(*SPAN), PROJECT_ROOT / "sql")
+    validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
+    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    rows = split_rows(bars_table(frame), validation)[1]
+    page = write_quarantine_page(store, report, rows).read_text()
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    assert {row[1] for row in data["rows"]} == {"SRC01", clean.loc[200, "ticker"]}
+    assert len(data["rows"]) == 20
+    assert "101 more stand in the CSV" in page
+    assert len((store.root / csv_key("b")).read_text().splitlines()) == 122

@@ -98,7 +98,8 @@ _FILTERS = """<form class="filters" id="filters">
 <button type="button" id="export">These rows as CSV</button>
 </form>
 <p class="pager"><button type="button" id="previous">Previous</button>
-<span id="position"></span><button type="button" id="next">Next</button></p>"""
+<span id="position"></span><button type="button" id="next">Next</button>
+<span id="constant" class="muted"></span></p>"""
 
 
 def csv_text(rows: Iterator[dict[str, Any]], columns: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ BarValues = tuple[Any, ...]
 SUITE_NAME = "daily_bars"
 READABLE = "readable"
 SUSPECTED_SPLIT = "suspected_split"
+SYMBOL_NOT_VALID = "symbol_not_valid"
 _MAX_PRICE = 1e12
 _RELATIVE_TOLERANCE = 1e-6
 _TYPES = {
@@ -35,6 +36,8 @@ class BatchContext:
         tickers: What was asked for.
         oldest_acceptable: The last session of the batch must not be earlier; None where no end
             was asked for.
+        other_exchanges: Of tickers that trade elsewhere than on the source's exchange: its code,
+            the tickers, and the oldest acceptable session there.
         previous_rows: Rows of the batch before it, of the same source; None for the first.
         prices: ``raw``, ``adjusted`` or ``auto``: whether what looks like a split is held.
         acted: Tickers with corporate actions on file.
@@ -47,6 +50,7 @@ class BatchContext:
     batch_id: str
     tickers: tuple[str, ...]
     oldest_acceptable: date | None = None
+    other_exchanges: tuple[tuple[str, tuple[str, ...], date], ...] = ()
     previous_rows: int | None = None
     prices: str = "auto"
     acted: frozenset[str] = frozenset()
@@ -94,6 +98,11 @@ def row_expectations(
         # The rule that a row breaks is named after the cells: unreadable_close and so on.
         yield gxe.ExpectColumnValuesToBeNull(
             column="unreadable", **_rule(READABLE, "every cell could be read")
+        )
+    if "unknown_symbol" in columns:
+        yield gxe.ExpectColumnValuesToBeNull(
+            column="unknown_symbol",
+            **_rule(SYMBOL_NOT_VALID, "its symbol stood for a ticker on that session"),
         )
     for column in ("ticker", "session_date", *PRICES):
         yield gxe.ExpectColumnValuesToNotBeNull(
@@ -170,6 +179,17 @@ def review_expectations(columns: Sequence[str], raw: Sequence[str]) -> Iterator[
             row_condition=Column("ticker").is_not_in(named) if named else None,
             **_rule("spike_adjusted", text, "warning"),
         )
+    if "special_session" in columns:
+        yield gxe.ExpectColumnValuesToBeInSet(
+            column="special_session",
+            value_set=[False],
+            **_rule(
+                "special_session",
+                "no bar on a closed day; it was loaded, for nearly all tickers have one or the day "
+                "is declared",
+                "warning",
+            ),
+        )
     if "vanished" in columns:
         yield gxe.ExpectColumnValuesToBeBetween(
             column="vanished",
@@ -205,19 +225,8 @@ def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]
 def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:
     """What the batch as a whole should look like: staleness is critical, the rest are warnings."""
     import great_expectations.expectations as gxe
-    import pandas as pd
-    from great_expectations.expectations.row_conditions import Column
 
-    if context.oldest_acceptable is not None:
-        yield gxe.ExpectColumnMaxToBeBetween(
-            column="session_date",
-            min_value=pd.Timestamp(context.oldest_acceptable),
-            row_condition=Column("off_calendar") == False,  # noqa: E712 - builds a condition
-            **_rule(
-                "fresh", f"the last session is {context.oldest_acceptable} or later, near the end "
-                f"asked for (at most {params.max_staleness_sessions} sessions before it)"
-            ),
-        )  # fmt: skip
+    yield from _freshness(params, context)
     limit = params.max_abs_return
     yield gxe.ExpectColumnValuesToBeBetween(
         column="adjusted_return",
@@ -257,6 +266,34 @@ def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator
                 "row_count", f"at least {least} rows ({context.previous_rows} before)", "warning"
             ),
         )
+
+
+def _freshness(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:
+    # One for each exchange: a fresh one must not hide a stale one.
+    import great_expectations.expectations as gxe
+    import pandas as pd
+    from great_expectations.expectations.row_conditions import Column
+
+    elsewhere = [ticker for _, tickers, _ in context.other_exchanges for ticker in tickers]
+    # Conditions compare with == False, because they are built, not evaluated.
+    on_session = Column("off_calendar") == False  # noqa: E712
+    asked: list[tuple[str, Any, date]] = []
+    if context.oldest_acceptable is not None and set(context.tickers) - set(elsewhere):
+        own = on_session & Column("ticker").is_not_in(elsewhere) if elsewhere else on_session
+        asked.append(("fresh", own, context.oldest_acceptable))
+    for exchange, tickers, oldest in context.other_exchanges:
+        there = on_session & Column("ticker").is_in(list(tickers))
+        asked.append((f"fresh_{exchange}", there, oldest))
+    for rule, condition, oldest in asked:
+        yield gxe.ExpectColumnMaxToBeBetween(
+            column="session_date",
+            min_value=pd.Timestamp(oldest),
+            row_condition=condition,
+            **_rule(
+                rule, f"the last session is {oldest} or later, near the end "
+                f"asked for (at most {params.max_staleness_sessions} sessions before it)"
+            ),
+        )  # fmt: skip
 
 
 def _rule(name: str, text: str, severity: str = "critical") -> dict[str, Any]:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from transfergate.quality.suite import READABLE, SUSPECTED_SPLIT, BarValues
+from transfergate.quality.suite import READABLE, SUSPECTED_SPLIT, SYMBOL_NOT_VALID, BarValues
 from transfergate.settings import KnownFlaw, QualityParams
 from transfergate.storage.bars import BAR_SCHEMA
 
 TICKER_LIMIT = "ticker_over_limit"
 BATCH_REFUSED = "batch_refused"
-REVIEW_RULES = frozenset({SUSPECTED_SPLIT})
+REVIEW_RULES = frozenset({SUSPECTED_SPLIT, SYMBOL_NOT_VALID})
 """Rows that break one of these wait for a person; they count against no limit."""
 _COPY = "no_copy"
+_NEEDS_TICKER = frozenset({"ticker_present", _COPY, "unique_session"})
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def _reasons(frame: pd.DataFrame, outcomes: Sequence[Outcome]) -> dict[int, list
         reasons[row_id] = [f"unreadable_{cell}" for cell in cells] + [
             rule for rule in reasons[row_id] if rule not in implied
         ]
+    for row_id in [i for i, rules in reasons.items() if SYMBOL_NOT_VALID in rules]:
+        # Its symbol stood for no ticker: what is said of tickers does not concern it.
+        reasons[row_id] = [rule for rule in reasons[row_id] if rule not in _NEEDS_TICKER]
     return reasons
 
 

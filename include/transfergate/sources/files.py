@@ -86,13 +86,15 @@ class FilesSource:
         instruments = read_declared(folder, params.instruments, read_instruments)
         if (listed := read_declared(folder, params.symbols, read_symbols)) is not None:
             symbols.append(listed)
-        parts: dict[str, pa.Table] = {
-            "actions": merged_actions(found, declared),
-            "symbols": pa.concat_tables([SYMBOL_SCHEMA.empty_table(), *symbols]),
-        }
+        uses = pa.concat_tables([SYMBOL_SCHEMA.empty_table(), *symbols])
+        uses = uses.filter(pc.or_(_in(uses["ticker"], wanted), _in(uses["symbol"], wanted)))
+        # A declared table names tickers, where what is wanted may be symbols.
+        wanted |= set(uses["ticker"].drop_null().to_pylist())
+        actions = merged_actions(found, declared)
+        parts = {"actions": actions.filter(_in(actions["ticker"], wanted)), "symbols": uses}
         if instruments is not None:
-            parts["instruments"] = instruments
-        return Reference(**{name: _of(table, wanted) for name, table in parts.items()})
+            parts["instruments"] = instruments.filter(_in(instruments["ticker"], wanted))
+        return Reference(**parts)
 
     def _rows(self, tickers: Collection[str]) -> pa.Table:
         # What was read last is kept: the same tickers are asked for bars and then for actions.
@@ -198,8 +200,8 @@ class FilesSource:
         return holders
 
 
-def _of(table: pa.Table, tickers: set[str]) -> pa.Table:
-    return table.filter(pc.is_in(table["ticker"], value_set=pa.array(sorted(tickers), pa.string())))
+def _in(column: pa.ChunkedArray, names: set[str]) -> pa.ChunkedArray:
+    return pc.is_in(column, value_set=pa.array(sorted(names), pa.string()))
 
 
 def _some(names: list[str]) -> str:

@@ -107,6 +107,8 @@ def read_instruments(folder: Folder, name: str) -> pa.Table:
 def read_symbols(folder: Folder, name: str) -> pa.Table:
     """Symbols over time: columns ``symbol, ticker``, and ``first_date, last_date`` or empty.
 
+    An empty ticker takes the entry with this symbol and first_date back.
+
     Raises:
         SourceError: If a line cannot be used, or a symbol stood for two tickers on one day.
     """
@@ -115,10 +117,10 @@ def read_symbols(folder: Folder, name: str) -> pa.Table:
         first, last = row.day("first_date", needed=False), row.day("last_date", needed=False)
         if first and last and first > last:
             raise row.refuse("last_date", f"a date not before first_date {first}")
-        symbol, ticker = row.text("symbol"), row.text("ticker")
+        symbol, ticker = row.text("symbol"), row.cells.get("ticker") or None
         for other, owner, begin, end in found:
             meets = (begin or _FIRST) <= (last or _LAST) and (first or _FIRST) <= (end or _LAST)
-            if other == symbol and owner != ticker and meets:
+            if other == symbol and owner != ticker and owner and ticker and meets:
                 raise row.refuse("symbol", f"dates apart from those at which it was {owner}")
         found.append((symbol, ticker, first, last))
     return _table(SYMBOL_SCHEMA, found)

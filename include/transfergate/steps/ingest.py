@@ -113,7 +113,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
         return batch_id
     params = source_params(settings, plan)
     frame = described_rows(settings, params.calendar, bars, history)
-    context = _context(settings, store, plan, batch_id)
+    context = _context(settings, store, plan, batch_id, history)
     validation = quality.validate_frame(frame, params.quality, context, store)
     report = {
         "batch_id": batch_id,
@@ -219,7 +219,11 @@ def _received(
 
 
 def _context(
-    settings: Settings, store: ArtefactStore, plan: dict[str, Any], batch_id: str
+    settings: Settings,
+    store: ArtefactStore,
+    plan: dict[str, Any],
+    batch_id: str,
+    history: warehouse.History,
 ) -> quality.BatchContext:
     loads = [
         report["load"]
@@ -235,6 +239,7 @@ def _context(
         oldest_acceptable=_oldest_acceptable(settings, plan),
         previous_rows=latest["received"] if latest else None,
         prices=params.prices,
+        acted=frozenset(history.actions["ticker"].to_pylist()),
         negative_prices=params.negative_prices,
         declared=quality.parse_expectations(content, where) if where else (),
         released=released_values(store, plan["source"]),

@@ -105,7 +105,11 @@ def _chosen(
     sources, rows = set(), []
     sessions: dict[tuple[Any, Any], str] = {}
     wanted = set(row_ids)
+    refused = None
     for report, table in quarantined(settings, asked):
+        if report["refusals"]:
+            refused = report if table.num_rows else refused
+            continue
         found = [
             {"batch_id": report["batch_id"], **row}
             for row in table.to_pylist()
@@ -124,6 +128,12 @@ def _chosen(
             rows += found
             for row in found:
                 sessions[row["ticker"], row["session_date"]] = row["batch_id"]
+    if refused and not rows:
+        raise QuarantineError(
+            f"batch {refused['batch_id']} was refused whole, so none of its rows was loaded: "
+            f"correct the source or its limits (sources.{refused['source']}.quality) and ingest "
+            f"again"
+        )
     if missing := sorted(wanted - {row["row_id"] for row in rows}):
         raise QuarantineError(
             f"batch {asked.batch!r} has no row {missing[0]} in quarantine; see transfergate "
@@ -136,11 +146,6 @@ def _chosen(
 
 def _check_releasable(report: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     batch_id = report["batch_id"]
-    if report["refusals"]:
-        raise QuarantineError(
-            f"batch {batch_id} was refused whole, so none of its rows was loaded: correct the "
-            f"source or its limits (sources.{report['source']}.quality) and ingest again"
-        )
     seen: dict[tuple[Any, Any], int] = {}
     for row in rows:
         where = f"batch {batch_id}, row {row['row_id']}"

@@ -7,9 +7,16 @@
   const at = Object.fromEntries(data.columns.map((name, i) => [name, i]));
   const form = document.getElementById("filters");
   const rows = data.rows;
-  // Columns that hold nothing in this batch are not shown.
-  const shown = data.columns.filter((name) => name === "ticker" || name === "session_date" ||
-    rows.some((row) => row[at[name]] !== null));
+  // Not shown: columns that hold nothing in this batch, and those that say the same in every row.
+  const ALWAYS = new Set(["ticker", "session_date", "reasons"]);
+  const SAME = new Set(["currency", "origin"]);
+  const ORDER = ["row_id", "ticker", "session_date", "reasons"];
+  const shown = [...ORDER, ...data.columns.filter((name) => !ORDER.includes(name))].filter((name) =>
+    ALWAYS.has(name) || (rows.some((row) => row[at[name]] !== null) &&
+      !(SAME.has(name) && rows.every((row) => row[at[name]] === rows[0][at[name]]))));
+  const constant = [...SAME].filter((name) => rows.length && !shown.includes(name) && rows[0][at[name]]);
+  document.getElementById("constant").textContent =
+    constant.map((name) => `${name} ${rows[0][at[name]]}`).join(", ");
   const reasonsOf = (row) => row[at.reasons].split("; ");
   const unreadable = rows.map((row) => row[at.unreadable] ? JSON.parse(row[at.unreadable]) : {});
   let found = [], first = 0;
