@@ -8,6 +8,7 @@ GOOD = {
     "ingest_daily_bars": [
         {},
         {"source": "synthetic"},
+        {"source": "yahoo"},
         {"source": "files", "data": "/data/bars", "tickers": ["BRK-B", "^GSPC", "GC=F"]},
         {"start": "2012-01-03", "end": "2012-12-31"},
         {"tickers": None, "start": None, "end": None, "data": None},
@@ -21,7 +22,7 @@ GOOD = {
 }
 BAD = {
     "ingest_daily_bars": [
-        {"source": "yahoo"},
+        {"source": "bloomberg"},
         {"source": None},
         {"tickers": "AAPL"},
         {"tickers": []},
