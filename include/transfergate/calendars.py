@@ -47,6 +47,23 @@ def exchange_sessions(calendar: str, first: date, last: date) -> tuple[date, ...
     return tuple(session.date() for session in inside)
 
 
+@lru_cache(maxsize=32)
+def early_closes(calendar: str, first: date, last: date) -> tuple[date, ...]:
+    """Sessions from ``first`` to ``last`` that close earlier than usual, in order.
+
+    Raises:
+        SettingsError: If there is no such calendar.
+    """
+    sessions = exchange_sessions(calendar, first, last)
+    if not sessions:
+        return ()
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar(calendar, start=sessions[0], end=sessions[-1])
+    early = {session.date() for session in known.early_closes}
+    return tuple(session for session in sessions if session in early)
+
+
 def _within(day: Any, calendar: Any) -> Any:
     # Bounds are None where a calendar is known for ever.
     low, high = calendar.bound_min(), calendar.bound_max()

@@ -22,3 +22,5 @@ create table if not exists quarantine (
 alter table quarantine add column if not exists origin varchar;
 alter table quarantine add column if not exists line bigint;
 alter table quarantine add column if not exists unreadable varchar;
+-- What the vendor called it, where a map of symbols gave the ticker, or none on that session.
+alter table quarantine add column if not exists symbol varchar;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -130,16 +131,14 @@ class SourceParams(Params):
         None, description="CSV of symbols over time: symbol, ticker, first_date, last_date"
     )
     calendar: str = Field("XNYS", description="code of exchange_calendars, such as XNYS or 24/7")
+    special_sessions: tuple[date, ...] = Field(
+        (), description="days on which the exchange traded although its calendar says closed"
+    )
     synthetic: SyntheticParams = SyntheticParams()
     yahoo: YahooParams = YahooParams()
     quality: QualityParams = QualityParams()
     expectations: str | None = Field(
         None, description="TOML file of further expectations; relative to root or to the process"
-    )
-    prices: Literal["auto", "raw", "adjusted"] = Field(
-        "auto",
-        description="raw: what looks like a split that no action explains waits in quarantine; "
-        "adjusted: it only warns; auto: raw for tickers with neither adj_close nor actions",
     )
     prices: Literal["auto", "raw", "adjusted"] = Field(
         "auto",

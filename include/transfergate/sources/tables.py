@@ -29,9 +29,9 @@ class _Row:
     cells: dict[str, str]
 
     def refuse(self, column: str, expected: str) -> SourceError:
-        found = self.cells.get(column) or "nothing"
+        found = repr(self.cells[column]) if self.cells.get(column) else "nothing"
         return SourceError(
-            f"{self.where}: column {column!r} has {found!r}, expected {expected}: correct that line"
+            f"{self.where}: column {column!r} has {found}, expected {expected}: correct that line"
         )
 
     def text(self, column: str) -> str:

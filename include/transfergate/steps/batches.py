@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from transfergate.quality import BarValues
@@ -29,6 +30,17 @@ def batch_reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
                 "load": store.read_json(load) if store.exists(load) else None,
                 "released": released.get(report["batch_id"], 0),
             }
+
+
+def special_sessions(store: ArtefactStore, source: str) -> dict[str, set[date]]:
+    """Exchange -> days that loaded batches of a source accepted as special sessions."""
+    found: dict[str, set[date]] = {}
+    for report in batch_reports(store):
+        if report["load"] and report["source"] == source:
+            for market in report.get("exchanges", ()):
+                days = {date.fromisoformat(day) for day in market["special_sessions"]}
+                found.setdefault(market["exchange"], set()).update(days)
+    return found
 
 
 def releases_of(store: ArtefactStore, source: str | None = None) -> list[dict[str, Any]]:

@@ -16,9 +16,20 @@ from transfergate.errors import BarsRejected, SettingsError, SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources import open_source
 from transfergate.sources.folder import Folder
-from transfergate.steps.batches import batch_reports, released_values, releases_of
+from transfergate.steps.batches import (
+    batch_reports,
+    released_values,
+    releases_of,
+    special_sessions,
+)
 from transfergate.steps.described import describe, source_params
-from transfergate.steps.history import described_rows, known_history, landed_reference
+from transfergate.steps.history import (
+    described_rows,
+    known_history,
+    landed_reference,
+    tickers_asked,
+)
+from transfergate.steps.sessions import ExchangeSessions, batch_sessions
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.storage.bars import parquet_bytes, read_parquet
 from transfergate.storage.landing import publish_landing, read_landing
@@ -59,8 +70,8 @@ def plan_ingest(
     name = source or settings.ingest.source
     description = describe(settings, name, data)
     params = source_params(settings, {"source": name, "data": data, "description": description})
-    opened = open_source(params)
-    known = opened.tickers()
+    opened = open_source(params, settings.home / "fetching")
+    known = tickers if tickers and not opened.lists_all else opened.tickers()
     if missing := sorted(set(tickers or ()) - set(known)):
         raise SourceError(
             f"source {name!r} has no bars for {', '.join(missing)}; it has "
@@ -86,7 +97,8 @@ def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> 
     Raises:
         SourceError: If a ticker or a file cannot be had; names it.
     """
-    source = open_source(source_params(settings, plan))
+    params = source_params(settings, plan)
+    source = open_source(params, settings.home / "fetching")
     bars = source.fetch(tickers, _date("start", plan["start"]), _date("end", plan["end"]))
     store = ArtefactStore(settings.artefact_root)
     key = publish_landing(store, plan["source"], bars, source.reference(tickers))
@@ -106,14 +118,14 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
             it can be loaded.
     """
     store = ArtefactStore(settings.artefact_root)
-    bars, history, batch_id = _received(settings, store, plan, landing)
+    bars, history, markets, batch_id = _received(settings, store, plan, landing)
     page = store.path(quality.report_key(batch_id))
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
     params = source_params(settings, plan)
-    frame = described_rows(settings, params.calendar, bars, history)
-    context = _context(settings, store, plan, batch_id, history)
+    frame = described_rows(settings, markets, bars, history)
+    context = _context(settings, store, plan, batch_id, bars, history, markets)
     validation = quality.validate_frame(frame, params.quality, context, store)
     report = {
         "batch_id": batch_id,
@@ -121,6 +133,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
         "start": plan["start"],
         "end": plan["end"],
         "calendar": params.calendar,
+        "exchanges": [market.to_json() for market in markets],
         "landing": sorted(landing),
         **quality.report_of(validation, frame),
     }
@@ -192,7 +205,7 @@ def _date(name: str, value: str | None) -> date | None:
 
 def _received(
     settings: Settings, store: ArtefactStore, plan: dict[str, Any], landing: Sequence[str]
-) -> tuple[pa.Table, warehouse.History, str]:
+) -> tuple[pa.Table, warehouse.History, list[ExchangeSessions], str]:
     # All rows of the batch, in an order that does not depend on that of the fetches, what is known
     # around them, and the batch's id. The rows alone are not enough for it: the same rows may be
     # fresh today and stale next week, and a jump of today explained by an action of next week.
@@ -204,6 +217,7 @@ def _received(
         {
             "description": plan.get("description") or {},
             "calendar": params.calendar,
+            "special_sessions": [str(day) for day in params.special_sessions],
             "quality": params.quality.model_dump(mode="json"),
             "expectations": _expectations_file(params)[1],
             "prices": params.prices,
@@ -212,10 +226,22 @@ def _received(
             "released": [release["release_id"] for release in releases_of(store, plan["source"])],
         }
     )
-    bars = pa.concat_tables(tables, promote_options="permissive")
-    history = known_history(settings, plan["source"], bars, landed_reference(store, keys))
-    batch_id = content_hash(plan["source"], rules, str(history.actions.to_pylist()), *keys)
-    return bars, history, batch_id
+    received = pa.concat_tables(tables, promote_options="permissive")
+    reference = landed_reference(store, keys)
+    bars, history = known_history(settings, plan["source"], received, reference)
+    markets = batch_sessions(
+        params.calendar,
+        bars,
+        history,
+        declared=params.special_sessions,
+        accepted=special_sessions(store, plan["source"]),
+    )
+    known = [
+        str(history.actions.to_pylist()),
+        str(history.symbols.to_pylist()),
+        str([(m.exchange, sorted(m.tickers), sorted(m.special)) for m in markets]),
+    ]
+    return bars, history, markets, content_hash(plan["source"], rules, *known, *keys)
 
 
 def _context(
@@ -223,7 +249,9 @@ def _context(
     store: ArtefactStore,
     plan: dict[str, Any],
     batch_id: str,
+    bars: pa.Table,
     history: warehouse.History,
+    markets: Sequence[ExchangeSessions],
 ) -> quality.BatchContext:
     loads = [
         report["load"]
@@ -235,8 +263,13 @@ def _context(
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
     return quality.BatchContext(
         batch_id=batch_id,
-        tickers=tuple(ticker for batch in plan["ticker_batches"] for ticker in batch),
+        tickers=tickers_asked(plan, bars),
         oldest_acceptable=_oldest_acceptable(settings, plan),
+        other_exchanges=tuple(
+            (market.exchange, tuple(sorted(market.tickers)), oldest)
+            for market in markets[1:]
+            if (oldest := _oldest_acceptable(settings, plan, market.exchange))
+        ),
         previous_rows=latest["received"] if latest else None,
         prices=params.prices,
         acted=frozenset(history.actions["ticker"].to_pylist()),
@@ -261,7 +294,9 @@ def _expectations_file(params: SourceParams) -> tuple[str, str]:
         ) from error
 
 
-def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
+def _oldest_acceptable(
+    settings: Settings, plan: dict[str, Any], exchange: str | None = None
+) -> date | None:
     # The last session of a batch must not be earlier; None where no end was asked for.
     end = _date("end", plan["end"])
     if end is None:
@@ -270,7 +305,7 @@ def _oldest_acceptable(settings: Settings, plan: dict[str, Any]) -> date | None:
     allowed = params.quality.max_staleness_sessions
     # Twice the sessions and a fortnight, in days, hold that many sessions.
     first = end - timedelta(days=2 * allowed + 14)
-    sessions = exchange_sessions(params.calendar, first, end)
+    sessions = exchange_sessions(exchange or params.calendar, first, end)
     return sessions[-1 - allowed] if len(sessions) > allowed else first
 
 

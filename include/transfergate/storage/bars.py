@@ -26,10 +26,14 @@ LANDING_SCHEMA = pa.schema(
         ("origin", pa.string()),
         ("line", pa.int64()),
         ("unreadable", pa.string()),
+        ("symbol", pa.string()),
     ]
 )
 """Bars and where they were found: file or endpoint, line in it from 1 (null where there is none),
-and the text of cells that could not be read, as JSON of column -> text (null where all could)."""
+the text of cells that could not be read, as JSON of column -> text (null where all could), and the
+vendor's symbol. Where a source says itself which ticker a symbol stood for, both are there; a
+symbol without a ticker stood for none that is known. Else ``ticker`` is what was received, and
+``symbol`` is null until the map of symbols is applied."""
 
 ACTION_SCHEMA = pa.schema(
     [

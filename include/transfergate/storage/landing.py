@@ -65,11 +65,11 @@ def read_landing(store: ArtefactStore, key: str) -> tuple[pa.Table, Reference]:
         for part in fields(Reference)
         if store.exists(f"{key}/{part.name}.parquet")
     }
-    return read_parquet(store.read(f"{key}/bars.parquet")), Reference(**tables)
+    return _with_provenance(read_parquet(store.read(f"{key}/bars.parquet"))), Reference(**tables)
 
 
 def _with_provenance(bars: pa.Table) -> pa.Table:
-    for name in ("origin", "line", "unreadable"):
+    for name in ("origin", "line", "unreadable", "symbol"):
         if name not in bars.column_names:
             bars = bars.append_column(
                 name, pa.nulls(bars.num_rows, LANDING_SCHEMA.field(name).type)

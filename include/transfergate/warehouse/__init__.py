@@ -6,10 +6,12 @@ do one short transaction, let go.
 
 from transfergate.warehouse.checks import History, derive_checks, read_history
 from transfergate.warehouse.connection import open_warehouse
+from transfergate.warehouse.instruments import list_instruments
 from transfergate.warehouse.loads import LoadCounts, load_batch
 from transfergate.warehouse.reference import check_reference
 from transfergate.warehouse.releases import Release, release_rows
 from transfergate.warehouse.selection import select_bars
+from transfergate.warehouse.symbols import map_symbols, read_symbols
 
 __all__ = [
     "History",
@@ -17,9 +19,12 @@ __all__ = [
     "Release",
     "check_reference",
     "derive_checks",
+    "list_instruments",
     "load_batch",
+    "map_symbols",
     "open_warehouse",
     "read_history",
+    "read_symbols",
     "release_rows",
     "select_bars",
 ]

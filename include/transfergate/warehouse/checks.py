@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transfergate.storage.bars import ACTION_SCHEMA
+from transfergate.storage.bars import ACTION_SCHEMA, INSTRUMENT_SCHEMA, SYMBOL_SCHEMA
 from transfergate.storage.landing import Reference
+from transfergate.warehouse.instruments import read_instruments
 
 _HISTORY_SCHEMA = pa.schema(
     [
@@ -35,10 +36,14 @@ class History:
         bars: ``ticker, session_date, open, close, adj_close`` of current bars, and ``held``: true
             for a bar that waits in quarantine as a suspected split.
         actions: Current splits and dividends, those of the batch included.
+        instruments: Current instruments, those of the batch included.
+        symbols: The map that gave the batch's tickers.
     """
 
     bars: pa.Table = field(default_factory=_HISTORY_SCHEMA.empty_table)
     actions: pa.Table = field(default_factory=ACTION_SCHEMA.empty_table)
+    instruments: pa.Table = field(default_factory=INSTRUMENT_SCHEMA.empty_table)
+    symbols: pa.Table = field(default_factory=SYMBOL_SCHEMA.empty_table)
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -56,7 +61,7 @@ def read_history(
         conn: The warehouse; only read.
         source: Of the batch.
         bars: The batch; ``ticker`` and ``session_date`` are read.
-        reference: What came with it; its actions go over those on file.
+        reference: What came with it; its actions and instruments go over those on file.
 
     Returns:
         Of each ticker of the batch the bars from 64 before its first session to 2 after its last.
@@ -70,7 +75,8 @@ def read_history(
     finally:
         conn.unregister("batch_rows")
         conn.unregister("batch_actions")
-    return History(around.cast(_HISTORY_SCHEMA), actions.cast(ACTION_SCHEMA))
+    instruments = read_instruments(conn, source, reference)
+    return History(around.cast(_HISTORY_SCHEMA), actions.cast(ACTION_SCHEMA), instruments)
 
 
 def derive_checks(
