@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench retrain up test check format golden drills bench lock clean
+.PHONY: help setup setup-dev setup-bench retrain up test test-store check format golden drills bench lock clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -53,6 +53,11 @@ up: setup ## Airflow's UI and scheduler on localhost, until Ctrl-C (PORT=)
 
 test: setup-dev ## Every test that this machine can run (PYTEST_ARGS=)
 	@exec $(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+
+test-store: setup-dev ## The files source against a local S3 server, which has an environment of its own
+	@test -x .venv-s3/bin/moto_server || { $(PYTHON) -m venv .venv-s3 && \
+	  .venv-s3/bin/python -m pip install --quiet -r requirements-s3.txt; }
+	@exec $(BIN)/python -m pytest -rs tests/sources/test_folder.py $(PYTEST_ARGS)
 
 check: setup-dev ## Format, lint, types, import rules, SQL lint
 	$(BIN)/ruff format --check .

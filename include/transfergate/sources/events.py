@@ -96,10 +96,11 @@ def merged_actions(
 def split_ratios(text: pa.Array) -> pa.Array:
     """Text with 7:1 and 7/1, seven new shares for one old one, as the number 7."""
     parts = pc.extract_regex(text, _RATIO)
-    if not pc.any(pc.is_valid(parts)).as_py():
+    fits = pc.is_valid(parts)
+    if not pc.any(fits).as_py():
         return text
-    quotient = pc.divide(parts.field("n").cast(pa.float64()), parts.field("o").cast(pa.float64()))
-    return pc.if_else(pc.is_valid(parts), quotient.cast(pa.string()), text)
+    new, old = (pc.if_else(fits, parts.field(name), "1").cast(pa.float64()) for name in ("n", "o"))
+    return pc.if_else(fits, pc.divide(new, old).cast(pa.string()), text)
 
 
 def event_cells(name: str, cells: Cells) -> Cells:
