@@ -49,7 +49,13 @@ def judged(settings: Settings, foundation: str) -> dict[str, Any]:
     result = steps.finetune_ticker(settings, foundation, "TGT")
     assert result["status"] == "trained", result["reason"]
     done = steps.judge(settings, foundation, [result])
-    report: dict[str, Any] = steps.summary(settings, done["evaluation_id"])["tickers"]["TGT"]
+    evaluation = steps.summary(settings, done["evaluation_id"])
+    # 4 checkpoints (3 folds and the refit), each of as many updates as the settings ask for
+    cost, updates = evaluation["foundation"], settings.pretrain.optimiser.n_updates
+    assert (cost["n_checkpoints"], cost["n_targets"]) == (4, 1)
+    assert cost["updates"] == cost["updates_per_target"] == 4 * updates
+    assert cost["env_steps"] == 4 * updates * 40
+    report: dict[str, Any] = evaluation["tickers"]["TGT"]
     return report
 
 
@@ -242,7 +248,8 @@ def test_a_champion_that_was_not_run_again_is_invalid(
 ) -> None:
     first = steps.finetune_ticker(settings, published[2], "TGT")
     steps.judge(settings, published[2], [first])
-    steps.promote(settings, "TGT", first["candidate"], "test", "to be compared with")
+    why = "to be compared with"
+    steps.promote(settings, "TGT", first["candidate"], "test", why, force=True)
 
     def stored(panel: Any, weights: Any, test: Any, *rest: Any) -> list[PolicyPath]:
         """A series with the Sharpe ratio that was on file, long throughout."""

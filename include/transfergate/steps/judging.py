@@ -100,7 +100,7 @@ def _judge_and_keep(
             settings, document, plan, ordered, tables, versions, described
         )
         evaluation["foundation_version"] = foundation_version
-        evaluation["foundation"] = _foundation_cost(store, foundation_version)
+        evaluation["foundation"] = _foundation_cost(store, foundation_version, len(ordered))
         evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
         report, created = _keep(store, evaluation, series)
         if LookBook(store).record(plan.number, evaluation["evaluation_id"], looks):
@@ -257,14 +257,26 @@ def _market(document: dict[str, Any], settings: Settings) -> MarketParams:
     return MarketParams.model_validate(document["market"])
 
 
-def _foundation_cost(store: ArtefactStore, foundation_version: str) -> dict[str, Any]:
-    """What pre-training consumed; empty where the foundation is not there to ask."""
+def _foundation_cost(
+    store: ArtefactStore, foundation_version: str, n_targets: int
+) -> dict[str, Any]:
+    """What pre-training consumed, all checkpoints together, and what that is for each target.
+
+    Empty where the foundation is not there to ask.
+    """
     key = f"foundations/{foundation_version}/foundation.json"
     if not store.exists(key):
         return {}
     manifest = store.read_json(key)
-    figures = {name: manifest.get(name) for name in ("env_steps", "updates")}
-    return {**figures, "n_sources": len(manifest.get("sources", ()))}
+    checkpoints = len(manifest.get("checkpoints", ()))
+    figures = {name: checkpoints * manifest.get(name, 0) for name in ("env_steps", "updates")}
+    return {
+        **figures,
+        **{f"{name}_per_target": total / n_targets for name, total in figures.items()},
+        "n_checkpoints": checkpoints,
+        "n_targets": n_targets,
+        "n_sources": len(manifest.get("sources", ())),
+    }
 
 
 def _market_audit(market: MarketParams) -> Audit:
