@@ -41,7 +41,9 @@ def test_another_description_is_another_batch_and_one_taken_away_is_forgotten(fo
     assert batch() == first
     (folder / "source.toml").write_text(TEXT.replace("[[", 'currency = "EUR"\n[universe]\n[['))
     assert batch() != first
-    (folder / "a.csv").write_text(ROWS.replace("07.02.2018", "2018-02-07").replace("08.02.2018", "2018-02-08"))
+    (folder / "a.csv").write_text(
+        ROWS.replace("07.02.2018", "2018-02-07").replace("08.02.2018", "2018-02-08")
+    )
     (folder / "source.toml").unlink()
     batch()
     assert last_described(settings, "files").calendar == "XNYS"

@@ -182,10 +182,11 @@ def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[s
     chosen = {name: tickers for name, tickers in chosen.items() if tickers}
     if chosen:
         universe = UniverseParams(
-            **{**settings.source(options.source).universe.model_dump(), **chosen}
+            **{**settings.source(options.source).universe.model_dump(exclude_unset=True), **chosen}
         )
         environment[f"TRANSFERGATE_SOURCES__{options.source.upper()}__UNIVERSE"] = json.dumps(
-            universe.model_dump(mode="json")
+            # What is not set here may still be said by the data folder.
+            universe.model_dump(mode="json", exclude_unset=True)
         )
     return environment
 
