@@ -91,6 +91,9 @@ def batch_sessions(
         names, days = _traded(bars, members)
         before, days_before = _traded(history.bars, members)
         every_day = np.concatenate([days, days_before])
+        if exchange == calendar:  # rows without a ticker are judged with the source's own
+            nobodys = bars["session_date"].filter(pc.is_null(bars["ticker"])).drop_null()
+            every_day = np.concatenate([every_day, nobodys.cast(pa.int32()).to_numpy()])
         open_days = _open_days(exchange, members, every_day, today)
         dates = {_date(day) for day in set(days.tolist())}
         # A declared day is a session to who has a bar on it; nobody misses it otherwise.
