@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 1_000_000
-FOLDERS = r"(?:dags|plugins|include|sql|tests|benchmarks|docs|\.ci)"
+FOLDERS = r"(?:dags|plugins|include|sql|tests|benchmarks|studies|drills|docs|\.ci)"
 PATH = rf"{FOLDERS}/[\w./-]*\w|[\w.-]+\.(?:md|yaml|txt)"
 
 

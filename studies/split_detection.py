@@ -1,6 +1,6 @@
 """Suspected splits on real unadjusted bars: hits, misses and false alarms.
 
-``python benchmarks/split_detection.py DATA_FOLDER``: the folder holds
+``python -m studies.split_detection DATA_FOLDER``: the folder holds
 ``nse_india_unadjusted.parquet`` (bars as traded) and ``nse_split_candidates.csv``, jumps beyond
 -38 % or +60 % of which most, not all, are splits and bonus issues. Prints a table; changes nothing.
 """

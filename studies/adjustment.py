@@ -1,6 +1,6 @@
 """Forward adjustment in SQL against vendors' adjusted closes, on real raw prices.
 
-``python benchmarks/adjustment.py DATA_FOLDER``: the folder holds ``wiki_raw_plus_adjusted.parquet``
+``python -m studies.adjustment DATA_FOLDER``: the folder holds ``wiki_raw_plus_adjusted.parquet``
 (raw prices, dividends, split ratios and the vendor's adjusted close) and ``lean_raw_us.parquet``
 with ``lean_raw_us_actions.csv``. Prints, per ticker, the relative difference of adjusted daily
 returns (1 + r) to the vendor's: median, largest, and where; changes nothing.
