@@ -1,1 +1,1 @@
-"""What real panels show: each study reads a folder or file of bars that is not part of the project."""
+"""What real panels show: each study reads bars that are not part of the project."""

@@ -8,7 +8,7 @@ returns (1 + r) to the vendor's: median, largest, and where; changes nothing.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,4 +90,6 @@ def _compare(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)

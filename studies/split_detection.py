@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,4 +66,6 @@ def _around(checked: pd.DataFrame, rows: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)
