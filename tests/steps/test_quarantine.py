@@ -196,6 +196,19 @@ def test_listing_narrows_by_ticker_reason_and_dates(home, loaded):
     assert (shown["line"], shown["release"]) == (row["row_id"] + 2, None)
 
 
+def test_every_row_that_breaks_a_rule_is_on_record_also_where_it_is_loaded(home):
+    frame = bars().drop(index=[30])
+    frame.loc[50:119, ["open", "high", "low", "close"]] *= 1.45
+    result = home.ingest(frame.assign(adj_close=frame["close"]))
+    found = pd.read_parquet(
+        home.settings.artefact_root / "batches" / result["batch_id"] / "findings.parquet"
+    )
+    assert result["quarantined"] == 0
+    # One missing session in 720 is tolerated, and is on record all the same.
+    assert set(found["rule"]) == {"return_outlier", "gap"}
+    assert found.set_index("rule").loc["gap", "severity"] == "warning"
+
+
 def test_the_command_lists_shows_and_releases(home, loaded, monkeypatch, capsys):
     monkeypatch.setattr("transfergate.settings.load", lambda: home.settings)
     assert main(["quarantine", "list", "--json"]) == 0

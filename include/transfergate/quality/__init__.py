@@ -6,7 +6,7 @@ The only importer of great_expectations, and only when a batch is judged.
 from transfergate.quality.browse import rule_of, write_quarantine_page
 from transfergate.quality.declared import DeclaredExpectation, parse_expectations
 from transfergate.quality.pages import report_key, write_batch_page, write_index
-from transfergate.quality.report import QUARANTINE_SCHEMA, report_of, split_rows
+from transfergate.quality.report import QUARANTINE_SCHEMA, findings_of, report_of, split_rows
 from transfergate.quality.suite import BarValues, BatchContext
 from transfergate.quality.validation import validate_frame
 from transfergate.quality.verdicts import Validation
@@ -17,6 +17,7 @@ __all__ = [
     "BatchContext",
     "DeclaredExpectation",
     "Validation",
+    "findings_of",
     "parse_expectations",
     "report_key",
     "report_of",

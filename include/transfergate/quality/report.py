@@ -17,6 +17,15 @@ from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA
 QUARANTINE_SCHEMA = pa.schema(
     [("row_id", pa.int64()), *LANDING_SCHEMA, ("reasons", pa.list_(pa.string()))]
 )
+_FINDINGS = pa.schema(
+    [
+        ("row_id", pa.int64()),
+        ("ticker", pa.string()),
+        ("session_date", pa.date32()),
+        ("rule", pa.string()),
+        ("severity", pa.string()),
+    ]
+)
 _SAMPLE_ROWS = 20
 _SHOWN = ("adjusted_return", "split_ratio", "missing_sessions", "sessions_behind", "copy_number")
 
@@ -71,6 +80,27 @@ def report_of(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
         ],
         "expectations": [_expectation(outcome, by_id) for outcome in validation.outcomes],
     }
+
+
+def findings_of(validation: Validation, frame: pd.DataFrame) -> pa.Table:
+    """Every row that breaks a rule with that rule, also where it only warns or is tolerated.
+
+    Args:
+        validation: The judgement.
+        frame: What was judged.
+
+    Returns:
+        ``row_id, ticker, session_date, rule, severity``, in the suite's order.
+    """
+    columns = ["row_id", "ticker", "session_date"]
+    found = [
+        frame.iloc[list(rows)][columns].assign(rule=outcome.rule, severity=outcome.severity)
+        for outcome in validation.outcomes
+        if (rows := outcome.row_ids or outcome.tolerated)
+    ]
+    if not found:
+        return _FINDINGS.empty_table()
+    return pa.Table.from_pandas(pd.concat(found), preserve_index=False).cast(_FINDINGS)
 
 
 def _suspected(frame: pd.DataFrame) -> list[dict[str, Any]]:

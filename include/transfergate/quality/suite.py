@@ -220,6 +220,15 @@ def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]
                 row_condition=Column("ticker").is_in(named),
                 **_rule(f"{column}_finite", f"{column} of {', '.join(named)} is finite"),
             )
+    if named:
+        # Loaded, and still worth a look: the lowest price says so for the whole bar.
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column="low",
+            min_value=0,
+            strict_min=True,
+            row_condition=Column("ticker").is_in(named),
+            **_rule("negative_price", f"prices of {', '.join(named)} are above 0", "info"),
+        )
 
 
 def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:

@@ -132,7 +132,7 @@ def _outcome(result: Any) -> Outcome:
     rows: tuple[int, ...] = ()
     # A rule with a tolerance may pass although some rows break it.
     listed = details.get("unexpected_index_list") or []
-    if not passed and listed and "row_id" in listed[0]:
+    if listed and "row_id" in listed[0]:
         rows = tuple(sorted({int(item["row_id"]) for item in listed}))
     if passed:
         found = ""
@@ -148,7 +148,8 @@ def _outcome(result: Any) -> Outcome:
         str(getattr(config.severity, "value", config.severity)),
         passed,
         found,
-        rows,
+        () if passed else rows,
+        rows if passed else (),
     )
 
 

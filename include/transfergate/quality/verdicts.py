@@ -33,6 +33,7 @@ class Outcome:
         passed: Whether it holds.
         found: What was seen, in words, where it does not.
         row_ids: Rows that break it; empty for one about the whole batch.
+        tolerated: Rows that break it where so few do that it holds.
     """
 
     rule: str
@@ -41,6 +42,7 @@ class Outcome:
     passed: bool
     found: str
     row_ids: tuple[int, ...]
+    tolerated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,8 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     if not validation.refusals:
         store.replace(f"batches/{batch_id}/accepted.parquet", parquet_bytes(accepted))
     store.replace(f"batches/{batch_id}/quarantine.parquet", parquet_bytes(quarantined))
+    findings = quality.findings_of(validation, frame)
+    store.replace(f"batches/{batch_id}/findings.parquet", parquet_bytes(findings))
     store.replace(f"batches/{batch_id}/validation.json", json_bytes(report))
     if quarantined.num_rows:
         quality.write_quarantine_page(store, report, quarantined)
