@@ -62,7 +62,7 @@ def bucket() -> Iterator[str]:
     server = os.environ.get("MOTO_SERVER") or shutil.which("moto_server")
     server = server or str(ROOT / ".venv-s3" / "bin" / "moto_server")
     if not Path(server).exists():
-        pytest.skip("no local S3 server: make test-store installs one")
+        pytest.skip("no local S3 server: make setup-store installs one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
