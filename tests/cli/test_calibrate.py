@@ -27,6 +27,9 @@ def test_every_limit_stands_beside_what_was_found(capsys):
     text = calibrate.render(result)
     for check in result["checks"]:
         assert f"{check['world']}, {check['evidence']}: {check['verdict']}" in text
+    for column in ("promote", "zero-shot apart", "no guards", "reject", "naive rule"):
+        assert column in text
+    assert 'zero_shot_guard = "point"' in text
 
 
 def test_a_miss_is_status_1_and_said(capsys, monkeypatch):
@@ -35,7 +38,7 @@ def test_a_miss_is_status_1_and_said(capsys, monkeypatch):
     assert cli.main(["calibrate", "--quick"]) == 1
     out = capsys.readouterr().out
     assert "LIMITS MISSED" in out
-    assert "positive, ticker: PROMOTE >= 0.8" in out
+    assert "positive, ticker: PROMOTE, zero-shot apart >= 0.8" in out
 
 
 def test_quick_and_training_are_two_calibrations(capsys):

@@ -74,10 +74,12 @@ def render(result: Mapping[str, Any]) -> str:
         f"{cohorts} cohorts of {result['n_tickers']} tickers a world, all reference arms "
         f"supplied; rates with their standard error across cohorts"
     )
+    rule = result["config"]["zero_shot_guard"]
+    legend = [line.format(rule=rule) for line in _LEGEND]
     verdict = "all limits hold" if result["passed"] else "LIMITS MISSED"
     sharpe = _sharpe(result["sharpe"]) if "sharpe" in result else []
     rows = [*_rates(result["worlds"]), "", *sharpe, *_checks(result["checks"])]
-    return "\n".join([head, "", *rows, "", verdict])
+    return "\n".join([head, *legend, "", *rows, "", verdict])
 
 
 def _sharpe(worlds: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -88,8 +90,14 @@ def _sharpe(worlds: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [*rows, ""]
 
 
+_LEGEND = (
+    'promote: all guards in force, zero_shot_guard = "{rule}"; zero-shot apart: all but that one;',
+    "no guards: the evidence alone. Power is held against zero-shot apart, size against both, the",
+    "eroded world against promote.",
+)
 _COLUMNS = {
     "PROMOTE": "promote",
+    "PROMOTE, zero-shot apart": "zero-shot apart",
     "evidence of benefit": "no guards",
     "REJECT_NEGATIVE_TRANSFER": "reject",
     "naive": "naive rule",
@@ -97,22 +105,22 @@ _COLUMNS = {
 
 
 def _rates(worlds: Mapping[str, Any]) -> list[str]:
-    rows = [f"{'world':<18} {'evidence':<8}" + "".join(f"{c:>15}" for c in _COLUMNS.values())]
+    rows = [f"{'world':<18} {'evidence':<8}" + "".join(f"{c:>17}" for c in _COLUMNS.values())]
     for world, by_evidence in worlds.items():
         for evidence, rates in by_evidence.items():
-            cells = "".join(f"{_rate(rates[name]):>15}" for name in _COLUMNS)
+            cells = "".join(f"{_rate(rates[name]):>17}" for name in _COLUMNS)
             rows.append(f"{world:<18} {evidence:<8}{cells}")
     return rows
 
 
 def _checks(checks: list[dict[str, Any]]) -> list[str]:
-    rows = [f"{'limit':<54} {'found':>14}"]
+    rows = [f"{'limit':<60} {'found':>14}"]
     for check in checks:
         low, high = check["low"], check["high"]
         bound = f">= {low}" if high == 1.0 else f"<= {high}" if low == 0.0 else f"{low} .. {high}"
         name = f"{check['world']}, {check['evidence']}: {check['verdict']} {bound}"
         mark = "" if check["passed"] else "  MISSED"
-        rows.append(f"{name:<54} {_rate(check):>14}{mark}")
+        rows.append(f"{name:<60} {_rate(check):>14}{mark}")
     return rows
 
 

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from transfergate.settings.base import Params
 
+ZeroShotGuard = Literal["point", "evidence"]
+
 
 class GateParams(Params):
     """The gate's rule (DESIGN section 6)."""
@@ -20,6 +22,12 @@ class GateParams(Params):
     alpha_reject: float = Field(0.10, gt=0.0, lt=0.5)
     min_oos_sessions: int = Field(252, ge=2)
     min_seeds: int = Field(3, ge=1)
+    zero_shot_guard: ZeroShotGuard = Field(
+        "point",
+        description="what stops a promotion for the foundation's sake: point = a Sharpe ratio more "
+        "than 0.10 below zero-shot's by point estimate; evidence = evidence of more than 0.50 "
+        "(docs/adr/0015-zero-shot-guard.md)",
+    )
 
 
 class LookParams(Params):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from transfergate.evaluation.calibration import (
+    APART,
     LIMITS,
     WORLDS,
     Design,
@@ -13,6 +14,7 @@ from transfergate.evaluation.calibration import (
     Rate,
     calibrate_worlds,
     check_limits,
+    verdict_shares,
     world_rates,
 )
 from transfergate.settings import GateParams
@@ -45,11 +47,13 @@ def test_the_limits_of_the_definition_are_held():
     held = {
         (limit.world, limit.verdict, limit.evidence): (limit.low, limit.high) for limit in LIMITS
     }
-    assert held[("null", "PROMOTE", "ticker")] == (0.0, 0.10)
-    assert held[("null", "PROMOTE", "pooled")] == (0.0, 0.03)
-    assert held[("positive", "PROMOTE", "ticker")] == (0.80, 1.0)
-    assert held[("positive", "PROMOTE", "pooled")] == (0.95, 1.0)
-    assert held[("negative", "PROMOTE", "pooled")] == (0.0, 0.005)
+    for verdict in ("PROMOTE", APART):
+        assert held[("null", verdict, "ticker")] == (0.0, 0.10)
+        assert held[("null", verdict, "pooled")] == (0.0, 0.03)
+        assert held[("negative", verdict, "pooled")] == (0.0, 0.005)
+    assert held[("positive", APART, "ticker")] == (0.80, 1.0)
+    assert held[("positive", APART, "pooled")] == (0.95, 1.0)
+    assert held[("eroded", "PROMOTE", "pooled")] == (0.0, 0.20)
     assert held[("negative", "REJECT_NEGATIVE_TRANSFER", "ticker")] == (0.97, 1.0)
     assert held[("negative_weak", "REJECT_NEGATIVE_TRANSFER", "ticker")] == (0.50, 1.0)
     assert held[("negative_weak", "REJECT_NEGATIVE_TRANSFER", "pooled")] == (0.88, 1.0)
@@ -59,11 +63,43 @@ def test_the_limits_of_the_definition_are_held():
 def test_only_worlds_that_were_run_are_checked():
     limit = LIMITS[0]
     small = rates(limit, 0.5)
-    small[limit.world]["pooled"] = {"PROMOTE": {"rate": 0.0, "se": 0.0}}
-    small[limit.world]["ticker"]["naive"] = {"rate": 0.5, "se": 0.0}
+    small[limit.world]["ticker"] |= {key: {"rate": 0.5, "se": 0.0} for key in (APART, "naive")}
+    small[limit.world]["pooled"] = {key: {"rate": 0.0, "se": 0.0} for key in ("PROMOTE", APART)}
     checks = check_limits(small)
     assert {check["world"] for check in checks} == {limit.world}
-    assert [check["passed"] for check in checks] == [False, True, True]
+    assert [check["passed"] for check in checks] == [False, True, False, True, True]
+
+
+def report(verdict, **passed):
+    guards = {name: {"passed": ok, "value": 0.0, "limit": 0.0} for name, ok in passed.items()}
+    return {"verdict": verdict, "delta_sharpe": 1.0, "guards": {"champion": None, **guards}}
+
+
+def test_the_zero_shot_guard_apart_counts_what_it_alone_stopped():
+    reports = {
+        "promoted": report("PROMOTE", flat=True, zero_shot=True),
+        "its work": report("REJECT_GUARDRAIL", flat=True, zero_shot=False),
+        "not alone": report("REJECT_GUARDRAIL", flat=False, zero_shot=False),
+        "another": report("REJECT_GUARDRAIL", flat=False, zero_shot=True),
+        "no evidence": report("INCONCLUSIVE", flat=True, zero_shot=False),
+    }
+    shares = verdict_shares("pooled", reports)
+    assert shares[("pooled", "PROMOTE")] == pytest.approx(1 / 5)
+    assert shares[("pooled", APART)] == pytest.approx(2 / 5)
+    assert shares[("pooled", "evidence of benefit")] == pytest.approx(4 / 5)
+    assert shares[("pooled", "guard zero_shot")] == pytest.approx(3 / 5)
+
+
+def test_the_zero_shot_guard_costs_promotions_only_where_zero_shot_is_ahead():
+    worlds = {"positive": WORLDS["positive"]}
+    found = {
+        rule: calibrate_worlds(
+            2, 3, GateParams(zero_shot_guard=rule), design=Design(n_tickers=10), worlds=worlds
+        )["worlds"]["positive"]["pooled"]
+        for rule in ("point", "evidence")
+    }
+    assert found["point"][APART] == found["evidence"][APART]
+    assert found["point"]["PROMOTE"]["rate"] < 0.5 < found["evidence"]["PROMOTE"]["rate"]
 
 
 def test_a_rule_that_promotes_coin_flips_misses():

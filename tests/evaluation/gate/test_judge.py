@@ -9,6 +9,7 @@ import pytest
 
 from transfergate.errors import GateInputError
 from transfergate.evaluation.gate import Audit, judge, unjudged
+from transfergate.evaluation.gate.guards import not_below
 from transfergate.settings import GateParams
 
 PARAMS = GateParams(evidence="ticker")
@@ -177,9 +178,27 @@ def test_reference_guard(judge_one, better, rng, name):
     above = judge_one(better | {name: mean + 0.001 + rng.normal(0, 1e-3, 504)})
     assert above["verdict"] == "REJECT_GUARDRAIL"
     assert not above["guards"][name]["passed"]
-    assert above["guards"][name]["limit"] <= -0.10
+    assert above["guards"][name]["limit"] == -0.10
     below = judge_one(better | {name: mean + 1e-6})
     assert below["verdict"] == "PROMOTE"
+
+
+@pytest.mark.parametrize("name", ["champion", "zero_shot"])
+def test_a_reference_ahead_by_a_tenth_is_allowed_and_not_a_hair_more(judge_one, better, rng, name):
+    own = judge_one(better)["sharpe"]["finetuned"]
+    noise = rng.normal(size=504)
+    noise = (noise - noise.mean()) / noise.std()
+
+    def report(ahead):
+        return judge_one(better | {name: 0.01 * (noise + (own + ahead) / np.sqrt(252))})
+
+    at, beyond = report(0.10 - 1e-9), report(0.10 + 1e-9)
+    assert at["guards"][name]["value"] == pytest.approx(-0.10)
+    assert (at["guards"][name]["passed"], at["verdict"]) == (True, "PROMOTE")
+    assert beyond["guards"][name]["passed"] is False
+    assert beyond["verdict"] == "REJECT_GUARDRAIL"
+    assert not_below(-0.10).passed
+    assert not not_below(np.nextafter(-0.10, -1.0)).passed
 
 
 def test_buy_and_hold_guard_allows_what_chance_explains(judge_one, better, rng):

@@ -1,4 +1,4 @@
-"""The zero-shot guard: evidence stops a fine-tuning that destroyed its foundation, a guess not."""
+"""The zero-shot guard: by point estimate, or where a team asks for it, by evidence only."""
 
 from __future__ import annotations
 
@@ -36,28 +36,80 @@ def rng():
 def one(returns_table, arms_world, rng):
     arms = arms_world(rng, edge=4.0)
 
-    def report(gap, spread=0.3):
+    def report(gap, spread=0.3, **rule):
         zero_shot = zero_shot_behind(rng, arms["finetuned"], gap, spread)
         table = returns_table(arms | {"zero_shot": zero_shot})
-        return judge(table, GateParams(evidence="ticker"))["tickers"]["TGT"]
+        return judge(table, GateParams(**{"evidence": "ticker"} | rule))["tickers"]["TGT"]
 
     return report
 
 
-def test_a_difference_within_tolerance_or_chance_is_promoted_and_said(one):
+@pytest.fixture
+def one_by_evidence(one):
+    return lambda gap: one(gap, zero_shot_guard="evidence")
+
+
+def said(report, word):
+    return [reason for reason in report["reasons"] if word in reason]
+
+
+# by point estimate, the default ---------------------------------------------------------------
+
+
+def test_a_foundation_ahead_stops_the_promotion_and_the_reason_names_it_once(one):
+    report = one(0.25)
+    guard = report["guards"]["zero_shot"]
+    assert guard == {"passed": False, "value": pytest.approx(-0.25), "limit": -0.10}
+    assert report["verdict"] == "REJECT_GUARDRAIL"
+    assert len(said(report, "zero-shot")) == 1
+    assert "-0.25" in said(report, "zero-shot")[0]
+    assert not said(report, "ZERO-SHOT AHEAD")
+
+
+def test_a_foundation_ahead_by_less_than_the_tolerance_is_promoted_over(one):
+    report = one(0.05)
+    assert report["verdict"] == "PROMOTE"
+    assert not said(report, "ZERO-SHOT")
+
+
+@pytest.mark.parametrize("rule", ["point", "evidence"])
+def test_without_a_verdict_on_the_guard_the_flag_says_who_is_ahead(one, rule):
+    undecided = one(0.25, delta_min=50.0, zero_shot_guard=rule)
+    assert undecided["verdict"] == "INCONCLUSIVE"
+    assert len(said(undecided, "ZERO-SHOT AHEAD")) == 1
+    short = one(0.25, min_oos_sessions=600, zero_shot_guard=rule)
+    assert short["verdict"] == "INCONCLUSIVE"
+    assert len(said(short, "ZERO-SHOT AHEAD")) == 1
+
+
+def test_a_pool_takes_the_point_estimate_of_each_ticker(returns_table, arms_world, rng):
+    table = pool_of(rng, returns_table, arms_world, gap=0.1, spread=0.5)
+    reports = judge(table, GateParams(evidence="pooled"))["tickers"].values()
+    for report in reports:
+        guard, sharpe = report["guards"]["zero_shot"], report["sharpe"]
+        assert guard["limit"] == -0.10
+        assert guard["value"] == pytest.approx(sharpe["finetuned"] - sharpe["zero_shot"])
+        assert guard["passed"] is (guard["value"] >= -0.10)
+    assert {r["verdict"] for r in reports} == {"PROMOTE", "REJECT_GUARDRAIL"}
+
+
+# by evidence ----------------------------------------------------------------------------------
+
+
+def test_a_difference_within_tolerance_or_chance_is_promoted_and_said(one_by_evidence):
     for gap in (0.45, 0.6):
-        report = one(gap)
+        report = one_by_evidence(gap)
         assert report["guards"]["zero_shot"]["value"] == pytest.approx(-gap)
         assert report["guards"]["zero_shot"]["limit"] < -0.5
         assert report["verdict"] == "PROMOTE"
-        assert any("ZERO-SHOT AHEAD" in reason for reason in report["reasons"])
-    assert not any("ZERO-SHOT" in reason for reason in one(0.05)["reasons"])
+        assert said(report, "ZERO-SHOT AHEAD")
+    assert not said(one_by_evidence(0.05), "ZERO-SHOT")
 
 
-def test_a_clearly_destroyed_foundation_stops_the_promotion(one):
-    report = one(2.0)
+def test_a_clearly_destroyed_foundation_stops_the_promotion(one_by_evidence):
+    report = one_by_evidence(2.0)
     assert report["verdict"] == "REJECT_GUARDRAIL"
-    assert any("destroyed" in reason for reason in report["reasons"])
+    assert said(report, "destroyed")
 
 
 def pool_of(rng, returns_table, arms_world, gap, spread, n=12):
@@ -72,8 +124,10 @@ def pool_of(rng, returns_table, arms_world, gap, spread, n=12):
 
 def test_a_pool_sees_what_no_ticker_shows_by_itself(returns_table, arms_world, rng):
     table = pool_of(rng, returns_table, arms_world, gap=1.0, spread=0.7)
-    alone = judge(table, GateParams(evidence="ticker"))["tickers"].values()
-    pooled = judge(table, GateParams(evidence="pooled"))["tickers"].values()
+    alone, pooled = (
+        judge(table, GateParams(evidence=how, zero_shot_guard="evidence"))["tickers"].values()
+        for how in ("ticker", "pooled")
+    )
     broken = [sum(not r["guards"]["zero_shot"]["passed"] for r in side) for side in (alone, pooled)]
     assert broken[0] < len(alone) / 2
     assert broken[1] == len(pooled)
@@ -82,7 +136,8 @@ def test_a_pool_sees_what_no_ticker_shows_by_itself(returns_table, arms_world, r
 
 def test_a_pool_promotes_what_costs_little(returns_table, arms_world, rng):
     table = pool_of(rng, returns_table, arms_world, gap=0.25, spread=0.5)
-    reports = judge(table, GateParams(evidence="pooled"))["tickers"].values()
+    rule = GateParams(evidence="pooled", zero_shot_guard="evidence")
+    reports = judge(table, rule)["tickers"].values()
     assert {r["verdict"] for r in reports} == {"PROMOTE"}
 
 
@@ -98,9 +153,11 @@ def test_a_policy_equal_to_its_foundation_keeps_it(rng):
             assert guard.passed or difference is not same
 
 
-def test_only_tickers_with_a_zero_shot_arm_have_the_guard(returns_table, arms_world, rng):
-    table = pool_of(rng, returns_table, arms_world, gap=0.2, spread=0.5, n=9)
+@pytest.mark.parametrize("rule", ["point", "evidence"])
+def test_only_tickers_with_a_zero_shot_arm_have_the_guard(returns_table, arms_world, rng, rule):
+    table = pool_of(rng, returns_table, arms_world, gap=-1.0, spread=0.5, n=9)
     bare = returns_table(arms_world(rng, edge=3.0), "BARE")
-    reports = judge(pa.concat_tables([table, bare]), GateParams())["tickers"]
+    params = GateParams(zero_shot_guard=rule)
+    reports = judge(pa.concat_tables([table, bare]), params)["tickers"]
     assert reports["BARE"]["guards"]["zero_shot"] is None
     assert reports["T00"]["guards"]["zero_shot"]["passed"]

@@ -1,6 +1,12 @@
 """Calibration: the gate on worlds whose truth is planted, its size and power against limits."""
 
-from transfergate.evaluation.calibration.limits import ACCEPTED_ERRORS, LIMITS, Limit, Rate
+from transfergate.evaluation.calibration.limits import (
+    ACCEPTED_ERRORS,
+    APART,
+    LIMITS,
+    Limit,
+    Rate,
+)
 from transfergate.evaluation.calibration.run import (
     calibrate_worlds,
     check_limits,
@@ -18,6 +24,7 @@ from transfergate.evaluation.calibration.worlds import (
 
 __all__ = [
     "ACCEPTED_ERRORS",
+    "APART",
     "GUARD_WORLDS",
     "LIMITS",
     "WORLDS",

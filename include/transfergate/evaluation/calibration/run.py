@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transfergate.evaluation.calibration.limits import EVIDENCE, LIMITS, NAIVE, Evidence, Rate
+from transfergate.evaluation.calibration.limits import (
+    APART,
+    EVIDENCE,
+    LIMITS,
+    NAIVE,
+    Evidence,
+    Rate,
+)
 from transfergate.evaluation.calibration.records import returns_table
 from transfergate.evaluation.calibration.worlds import (
     GUARD_WORLDS,
@@ -105,11 +112,16 @@ def verdict_shares(evidence: Evidence, reports: Mapping[str, Mapping[str, Any]])
     for report in found:
         counts[report["verdict"]] += 1
         counts[NAIVE] += report["delta_sharpe"] > 0.0
-        for name, guard in report["guards"].items():
-            counts[f"guard {name}"] += guard is not None and not guard["passed"]
+        broken = [name for name, guard in report["guards"].items() if guard and not guard["passed"]]
+        for name in broken:
+            counts[f"guard {name}"] += 1
+        counts[APART] += report["verdict"] == "PROMOTE" or (
+            report["verdict"] == "REJECT_GUARDRAIL" and broken == ["zero_shot"]
+        )
     counts[BENEFIT] = counts["PROMOTE"] + counts["REJECT_GUARDRAIL"]
     return {
-        (evidence, name): counts[name] / len(found) for name in {*counts, *VERDICTS, NAIVE, BENEFIT}
+        (evidence, name): counts[name] / len(found)
+        for name in {*counts, *VERDICTS, NAIVE, APART, BENEFIT}
     }
 
 
@@ -117,8 +129,9 @@ def world_rates(shares: Sequence[Shares]) -> dict[str, dict[str, dict[str, float
     """Means over cohorts, with standard errors across them.
 
     Returns:
-        Evidence -> verdict, ``naive``, ``evidence of benefit`` or ``guard NAME`` (broken) ->
-        ``{"rate", "se"}``. Tickers of a cohort share a market, so only cohorts are independent.
+        Evidence -> verdict, ``PROMOTE, zero-shot apart``, ``naive``, ``evidence of benefit`` or
+        ``guard NAME`` (broken) -> ``{"rate", "se"}``. Tickers of a cohort share a market, so only
+        cohorts are independent.
     """
     result: dict[str, dict[str, dict[str, float]]] = {evidence: {} for evidence in EVIDENCE}
     for evidence, name in sorted({key for share in shares for key in share}):

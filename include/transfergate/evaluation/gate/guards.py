@@ -20,13 +20,14 @@ from transfergate.evaluation.gate.statistic import (
     standard_error,
 )
 from transfergate.evaluation.metrics import SESSIONS_PER_YEAR
+from transfergate.settings.gate import ZeroShotGuard
 
 FloatArray = NDArray[np.float64]
 
 REFERENCE_TOLERANCE = -0.10
-"""How far below the champion's the fine-tuned Sharpe ratio may lie."""
-ZERO_SHOT_TOLERANCE = -0.50
-"""How far below zero-shot it may truly lie; beyond it, evidence stops the promotion (ADR 15)."""
+"""How far below the champion's or zero-shot's the fine-tuned Sharpe ratio may lie."""
+EVIDENCE_TOLERANCE = -0.50
+"""How far below zero-shot it may truly lie where only evidence stops a promotion (ADR 15)."""
 CHANCE = 0.10
 """One-sided level at which a single ticker is worse than chance allows."""
 POOLED_CHANCE = 0.20
@@ -66,13 +67,16 @@ def zero_shot_difference(record: TickerRecord) -> Difference | None:
 
 
 def evaluate_guards(
-    record: TickerRecord, zero_shot: Difference | None = None
+    record: TickerRecord,
+    zero_shot: Difference | None = None,
+    zero_shot_guard: ZeroShotGuard = "point",
 ) -> dict[str, Guard | None]:
     """All guards of one ticker by itself; None where the reference is absent or too short.
 
     Args:
         record: The ticker's aligned record.
         zero_shot: From :func:`zero_shot_difference`.
+        zero_shot_guard: The rule of the zero-shot guard.
     """
     mean = record.finetuned.mean(axis=0)
     own = sqrt(SESSIONS_PER_YEAR) * float(sharpe_influence(mean).sharpe)
@@ -82,14 +86,14 @@ def evaluate_guards(
         champion = None
     return {
         "flat": Guard(own >= 0.0 and solvent, own, 0.0),
-        "champion": _not_below(mean, champion),
-        "zero_shot": None if zero_shot is None else _keeps_foundation(zero_shot),
+        "champion": _beside_champion(mean, champion),
+        "zero_shot": _beside_foundation(zero_shot, zero_shot_guard),
         "buy_hold": _not_significantly_worse(mean, record.references.get("buy_hold")),
     }
 
 
 def pooled_foundation_guards(differences: Sequence[Difference]) -> list[Guard]:
-    """The zero-shot guard of tickers that are judged in a pool, in their order.
+    """The zero-shot guard by evidence, of tickers that are judged in a pool, in their order.
 
     Broken where the posterior says, with probability 0.80, that the fine-tuned policy is worse
     than its foundation by more than the tolerance: the model of the pooled evidence, in its normal
@@ -98,7 +102,7 @@ def pooled_foundation_guards(differences: Sequence[Difference]) -> list[Guard]:
     Args:
         differences: Fine-tuned less zero-shot, all on the same sessions.
     """
-    guards = [_keeps_foundation(difference) for difference in differences]
+    guards = [_not_evidently_worse(difference) for difference in differences]
     known = [i for i, difference in enumerate(differences) if difference.se_time > 0.0]
     if len(known) < 2:
         return guards
@@ -107,9 +111,9 @@ def pooled_foundation_guards(differences: Sequence[Difference]) -> list[Guard]:
         np.array([differences[i].delta for i in known]),
         np.array([differences[i].se_time for i in known]),
         min(correlation, MAX_CORRELATION),
-        -ZERO_SHOT_TOLERANCE,
+        -EVIDENCE_TOLERANCE,
     )
-    limits = ZERO_SHOT_TOLERANCE + float(ndtri(POOLED_CHANCE)) * posterior.spread
+    limits = EVIDENCE_TOLERANCE + float(ndtri(POOLED_CHANCE)) * posterior.spread
     for i, value, limit in zip(known, posterior.mean.tolist(), limits.tolist(), strict=True):
         guards[i] = Guard(value >= limit, value, limit)
     return guards
@@ -136,15 +140,25 @@ def _control(difference: float, se: float) -> Control:
     return Control(difference, se, difference < -se)
 
 
-def _not_below(mean: FloatArray, reference: Reference | None) -> Guard | None:
+def _beside_champion(mean: FloatArray, reference: Reference | None) -> Guard | None:
     if reference is None:
         return None
-    delta = sharpe_difference(mean[reference.sessions], reference.returns).delta
+    return not_below(sharpe_difference(mean[reference.sessions], reference.returns).delta)
+
+
+def _beside_foundation(difference: Difference | None, rule: ZeroShotGuard) -> Guard | None:
+    if difference is None:
+        return None
+    return not_below(difference.delta) if rule == "point" else _not_evidently_worse(difference)
+
+
+def not_below(delta: float) -> Guard:
+    """By point estimate: passed down to the tolerance itself."""
     return Guard(delta >= REFERENCE_TOLERANCE, delta, REFERENCE_TOLERANCE)
 
 
-def _keeps_foundation(difference: Difference) -> Guard:
-    limit = ZERO_SHOT_TOLERANCE + float(ndtri(CHANCE)) * difference.se_time
+def _not_evidently_worse(difference: Difference) -> Guard:
+    limit = EVIDENCE_TOLERANCE + float(ndtri(CHANCE)) * difference.se_time
     return Guard(difference.delta >= limit, difference.delta, limit)
 
 

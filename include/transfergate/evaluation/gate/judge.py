@@ -67,7 +67,8 @@ def judge(
             unusable[ticker] = error
             continue
         own_audits = None if audits is None else tuple(audits.get(ticker, ()))
-        measured[ticker] = measure(record, own_audits, (foundations or {}).get(ticker))
+        foundation = (foundations or {}).get(ticker)
+        measured[ticker] = measure(record, params, own_audits, foundation)
     if unusable and not keep_going:
         raise GateInputError(
             "\n".join(str(unusable[ticker]) for ticker in sorted(unusable)[:10])
@@ -161,9 +162,10 @@ def _pool(measured: dict[str, Measurement], params: GateParams) -> dict[str, Any
     )
     for i, ticker in enumerate(members):
         measured[ticker] = measured[ticker].pooled(se_seed, _pooling(posterior, i))
-    known = {item.ticker: item.zero_shot for item in items if item.zero_shot is not None}
-    for ticker, guard in zip(known, pooled_foundation_guards([*known.values()]), strict=True):
-        measured[ticker] = measured[ticker].guarded(guard)
+    if params.zero_shot_guard == "evidence":
+        known = {item.ticker: item.zero_shot for item in items if item.zero_shot is not None}
+        for ticker, guard in zip(known, pooled_foundation_guards([*known.values()]), strict=True):
+            measured[ticker] = measured[ticker].guarded(guard)
     return {
         "n_tickers": len(members),
         "tickers": members,

@@ -127,6 +127,7 @@ class Measurement:
 
 def measure(
     record: TickerRecord,
+    params: GateParams,
     audits: Sequence[Audit] | None = None,
     foundations: int | None = None,
 ) -> Measurement:
@@ -150,7 +151,7 @@ def measure(
         identical=difference.identical,
         constant=tuple(arm for arm in ("finetuned", "scratch") if _constant_not_zero(series[arm])),
         ruined=record.ruined(),
-        guards=guarding.evaluate_guards(record, zero_shot),
+        guards=guarding.evaluate_guards(record, zero_shot, params.zero_shot_guard),
         control=guarding.control_strength(record),
         audits=None if audits is None else tuple(audits),
         foundations=foundations,

@@ -40,7 +40,7 @@ def decide(measured: Measurement, params: GateParams) -> tuple[Verdict, list[str
     if unsound := _unsound(measured):
         return "INVALID", unsound
     if short := _too_little(measured, params):
-        return "INCONCLUSIVE", [*short, *_warnings(measured)]
+        return "INCONCLUSIVE", [*short, *_warnings(measured), *_ahead(measured)]
     evidence = weigh(measured, params)
     reasons = [_comparison(measured), evidence.sentence]
     verdict: Verdict = "INCONCLUSIVE"
@@ -48,12 +48,15 @@ def decide(measured: Measurement, params: GateParams) -> tuple[Verdict, list[str
         verdict = "REJECT_NEGATIVE_TRANSFER"
         reasons.append("Pre-training did harm here: use what the ticker taught by itself.")
     elif measured.delta > params.delta_min and evidence.benefit:
-        broken = _broken_guards(measured)
+        broken = _broken_guards(measured, params)
         verdict = "REJECT_GUARDRAIL" if broken else "PROMOTE"
         reasons.extend(broken)
     else:
         reasons.append(_detectable(measured, params))
-    return verdict, [*reasons, *_warnings(measured)]
+    reasons.extend(_warnings(measured))
+    if verdict != "REJECT_GUARDRAIL" or params.zero_shot_guard == "evidence":
+        reasons.extend(_ahead(measured))
+    return verdict, reasons
 
 
 def weigh(measured: Measurement, params: GateParams) -> Evidence:
@@ -153,17 +156,26 @@ _BROKEN = {
     "nothing would have been better",
     "champion": "against the champion on the same sessions the Sharpe ratio is {value:+.2f}, "
     "below the limit of {limit:+.2f}",
-    "zero_shot": "against the foundation without fine-tuning the Sharpe ratio is {value:+.2f}, "
-    "below the {limit:+.2f} that a tolerance of 0.50 and chance allow: fine-tuning destroyed what "
-    "the foundation knew",
+    "zero_shot": "against zero-shot, the foundation without fine-tuning, the Sharpe ratio is "
+    "{value:+.2f}, below the limit of {limit:+.2f}: untouched it did better",
     "buy_hold": "against buying and holding the Sharpe ratio is {value:+.2f}, below the "
     "{limit:+.2f} that chance allows",
 }
 
 
-def _broken_guards(measured: Measurement) -> list[str]:
+_DESTROYED = (
+    "against zero-shot, the foundation without fine-tuning, the Sharpe ratio is {value:+.2f}, "
+    "below the {limit:+.2f} that a tolerance of 0.50 and chance allow: fine-tuning destroyed what "
+    "the foundation knew"
+)
+
+
+def _broken_guards(measured: Measurement, params: GateParams) -> list[str]:
+    words = _BROKEN
+    if params.zero_shot_guard == "evidence":
+        words = {**_BROKEN, "zero_shot": _DESTROYED}
     reasons = [
-        f"It beats the control, but {_BROKEN[name].format(value=guard.value, limit=guard.limit)}."
+        f"It beats the control, but {words[name].format(value=guard.value, limit=guard.limit)}."
         for name, guard in measured.guards.items()
         if guard is not None and guard.value < guard.limit
     ]
@@ -185,18 +197,23 @@ def _warnings(measured: Measurement) -> list[str]:
         for name, control in measured.control.items()
         if control is not None and control.weak
     ]
-    ahead = measured.zero_shot
-    if ahead is not None and ahead.delta < REFERENCE_TOLERANCE:
-        reasons.append(
-            f"ZERO-SHOT AHEAD: the foundation without fine-tuning is {-ahead.delta:.2f} better "
-            f"(standard error {ahead.se_time:.2f}): consider serving it as it is."
-        )
     if measured.foundations is not None and measured.foundations < MIN_FOUNDATIONS:
         reasons.append(
             f"CONDITIONAL ON FOUNDATION: the folds rest on {measured.foundations} independent "
             f"foundation(s), fewer than {MIN_FOUNDATIONS}: another pre-training may end otherwise."
         )
     return reasons
+
+
+def _ahead(measured: Measurement) -> list[str]:
+    """Said wherever the guard's own sentence does not say it already."""
+    ahead = measured.zero_shot
+    if ahead is None or ahead.delta >= REFERENCE_TOLERANCE:
+        return []
+    return [
+        f"ZERO-SHOT AHEAD: the foundation without fine-tuning is {-ahead.delta:.2f} better "
+        f"(standard error {ahead.se_time:.2f}): consider serving it as it is."
+    ]
 
 
 def _rounded(value: float) -> str:
