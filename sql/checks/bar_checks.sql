@@ -269,10 +269,11 @@ vanished as (
     group by brought.row_id
 ),
 
+-- The number of each ticker's last session; the caller compares them over the whole batch.
 batch_ends as (
     select
         row_id,
-        max(session_number) over () - session_number as sessions_behind
+        session_number as last_number
     from batch_lines
     qualify session_number = max(session_number) over (partition by ticker)
 )
@@ -285,7 +286,7 @@ select
     described.low_defect,
     compared.adjusted_return,
     coalesce(compared.missing_sessions, 0) as missing_sessions,
-    coalesce(batch_ends.sessions_behind, 0) as sessions_behind,
+    batch_ends.last_number,
     coalesce(vanished.vanished, 0) as vanished,
     suspected.split_ratio,
     coalesce(described.session_date >= first_suspected.session_date, false)

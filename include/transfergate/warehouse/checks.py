@@ -26,6 +26,7 @@ _HISTORY_SCHEMA = pa.schema(
 )
 _BARS_BEFORE = 64  # as many as the noise of a ticker is measured on, and one
 _BARS_AFTER = 2
+_PORTION_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,48 @@ def derive_checks(
     """
     known = history or History()
     numbered = bars.append_column("row_id", pa.array(range(bars.num_rows), pa.int64()))
+    numbered = numbered.select(["row_id", *bars.column_names])
     calendar = pa.table({"session_date": pa.array(list(sessions), pa.date32())})
     query = (sql_dir / "checks" / "bar_checks.sql").read_text(encoding="utf-8")
+    frames = []
     with duckdb.connect(":memory:") as conn:
         conn.execute("set threads = 1")
         conn.execute((sql_dir / "staging" / "43_action_factor.sql").read_text(encoding="utf-8"))
-        conn.register("received", numbered.select(["row_id", *bars.column_names]))
         conn.register("sessions", calendar)
-        conn.register("loaded", known.bars)
-        conn.register("actions", known.actions)
-        frame: pd.DataFrame = conn.sql(query).df()
-    return frame
+        for tickers in _portions(bars["ticker"]):
+            conn.register("received", _of(numbered, tickers))
+            conn.register("loaded", _of(known.bars, tickers))
+            conn.register("actions", _of(known.actions, tickers))
+            frames.append(conn.sql(query).df())
+    frame = pd.concat(frames).sort_values("row_id", ignore_index=True)
+    last = frame.pop("last_number")
+    described: pd.DataFrame = frame.assign(
+        sessions_behind=(last.max() - last).fillna(0).astype("int64")
+    )
+    return described
+
+
+def _portions(tickers: pa.ChunkedArray) -> list[pa.Array | None]:
+    # Tickers of about _PORTION_ROWS rows together, so that memory does not grow with the batch;
+    # None for all of them. Rows without a ticker go with the first.
+    if len(tickers) <= _PORTION_ROWS:
+        return [None]
+    counts = sorted((str(i["values"]), i["values"], i["counts"])
+                    for i in pc.value_counts(tickers).to_pylist())  # fmt: skip
+    portions: list[list[str | None]] = [[None]]
+    rows = 0
+    for _, ticker, count in counts:
+        if rows + count > _PORTION_ROWS and rows:
+            portions.append([])
+            rows = 0
+        if ticker is not None:
+            portions[-1].append(ticker)
+        rows += count
+    return [pa.array(portion, pa.string()) for portion in portions]
+
+
+def _of(rows: pa.Table, tickers: pa.Array | None) -> pa.Table:
+    return rows if tickers is None else rows.filter(pc.is_in(rows["ticker"], tickers))
 
 
 _AROUND = """
