@@ -19,7 +19,8 @@ select
     end as index_return_e12,
     -- Traded value, not shares: a split does not move it.
     case
-        when bars.volume * bars.raw_close > 0 then to_e12(ln(bars.volume * bars.raw_close))
+        when bars.volume * abs(bars.raw_close) > 0
+            then to_e12(ln(bars.volume * abs(bars.raw_close)))
     end as log_traded_value_e12
 from int_source_bars as bars
 inner join feature_batch_tickers as batch on bars.ticker = batch.ticker

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from transfergate.errors import MarketError
 from transfergate.market import build_panel
+from transfergate.market.dynamics import cost_rates, outcomes
+from transfergate.settings import MarketParams
 
 SESSIONS = [date(2020, 1, 1) + timedelta(days=i) for i in range(30)]
 
@@ -89,7 +91,7 @@ def test_later_bars_change_nothing_before_the_cut(seed: int, cut: int):
 @pytest.mark.parametrize(
     ("bars", "message"),
     [
-        (table(SESSIONS[:2], [1.0, 1.0], [1.0, -3.0], z=[0.0, 0.0]), "2020-01-02: close is -3.0"),
+        (table(SESSIONS[:2], [1.0, 1.0], [1.0, 0.0], z=[0.0, 0.0]), "2020-01-02: close is 0"),
         (table(SESSIONS[1::-1], [1.0, 1.0], [1.0, 1.0], z=[0.0, 0.0]), "increase strictly"),
         (table(SESSIONS[:2], [1.0, 1.0], [1.0, 1.0]), "'z'"),
     ],
@@ -105,3 +107,18 @@ def test_unknown_ticker_is_refused():
     assert panel.row("B") == 1
     with pytest.raises(MarketError, match="'C' is not in the panel"):
         panel.row("C")
+
+
+def test_a_ticker_may_have_a_cost_of_its_own():
+    bars = random_table(np.random.default_rng(0), SESSIONS)
+    market = MarketParams(cost_bps=5.0)
+    panel = build_panel({"A": bars, "B": bars}, SESSIONS, ["z"], {"B": 20.0, "C": 1.0})
+    rates = cost_rates(panel, market)
+    assert torch.equal(
+        rates, torch.tensor([[5e-4], [2e-3]], dtype=torch.float64).expand(2, len(SESSIONS))
+    )
+    met = outcomes(panel, market).cost_rate
+    assert torch.equal(met[:, :-1], rates[:, 1:])
+    without = build_panel({"A": bars, "B": bars}, SESSIONS, ["z"], {"C": 1.0})
+    assert without.cost_rate is None
+    assert bool((cost_rates(without, market) == 5e-4).all())

@@ -69,8 +69,8 @@ def test_exchanges_that_close_on_other_days_stand_in_one_batch(tmp_path: Path):
         ("XNYS", 1), ("24/7", 1), ("XBOM", 1)
     ]  # fmt: skip
     # By the source's calendar alone the same rows are off it.
-    _, quarantined = ingest(installation(tmp_path / "one", frame, quality={"max_bad_row_frac": 0.5,
-                                                                        "max_bad_ticker_frac": 0.5}))  # fmt: skip
+    lenient = {"max_bad_row_frac": 0.5, "max_bad_ticker_frac": 0.5}
+    _, quarantined = ingest(installation(tmp_path / "one", frame, quality=lenient))
     assert {row["ticker"] for row in quarantined} == {"INFY", "BTC"}
     assert {tuple(row["reasons"]) for row in quarantined} == {("exchange_session",)}
 
@@ -89,7 +89,7 @@ def test_a_missing_session_is_one_of_the_tickers_own_exchange(tmp_path: Path):
 def test_a_stale_exchange_is_not_hidden_by_a_fresh_one(tmp_path: Path):
     frame = pd.concat([rows("IBM", sessions("XNYS")), rows("INFY", sessions("XBOM")[:-12])])
     settings = installation(tmp_path, frame, instruments=INSTRUMENTS)
-    with pytest.raises(BarsRejected, match="fresh_XBOM.*2019-03"):
+    with pytest.raises(BarsRejected, match=r"fresh_XBOM.*2019-03"):
         ingest(settings, end="2019-03-29")
 
 
@@ -97,7 +97,7 @@ def test_an_exchange_that_there_is_not_is_refused_by_name(tmp_path: Path):
     settings = installation(
         tmp_path, rows("IBM", sessions("XNYS")), instruments="ticker,exchange\nIBM,NYSE-X\n"
     )
-    with pytest.raises(BarsRejected, match="no calendar 'NYSE-X'.*exchange of IBM"):
+    with pytest.raises(BarsRejected, match=r"no calendar 'NYSE-X'.*exchange of IBM"):
         ingest(settings)
 
 

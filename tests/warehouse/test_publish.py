@@ -65,7 +65,7 @@ def test_a_snapshot_holds_prices_and_scores_of_every_ticker(
     assert set(manifest) == {
         *("id", "source", "tickers", "index", "index_return", "features", "z_window", "z_clip"),
         *("calendar", "sessions", "first_session_ordinal", "rows", "files", "sql_hash"),
-        *("bars_hash", "versions", "feature_names", "as_of"),
+        *("bars_hash", "versions", "feature_names", "as_of", "instruments"),
     }
     assert manifest["features"] == ["return_1", "momentum_5", "momentum_10", "momentum_20"]
     assert manifest["rows"] == {"AAA": 120, "BBB": 120, "CCC": 120}

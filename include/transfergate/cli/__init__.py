@@ -12,7 +12,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from transfergate.cli import bars, calibrate, chain, gate, inspect, quarantine, registry
+from transfergate.cli import (
+    bars,
+    calibrate,
+    chain,
+    gate,
+    inspect,
+    instruments,
+    quarantine,
+    registry,
+)
 from transfergate.cli.common import Parser, UsageError
 from transfergate.errors import TransferGateError
 
@@ -55,6 +64,6 @@ def _parser() -> Parser:
         description="Does pre-training help this ticker? The steps of the DAGs, without Airflow.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (chain, inspect, bars, quarantine, gate, registry, calibrate):
+    for group in (chain, inspect, bars, instruments, quarantine, gate, registry, calibrate):
         group.add(commands)
     return parser

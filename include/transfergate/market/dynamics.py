@@ -50,9 +50,7 @@ def outcomes(panel: Panel, market: MarketParams) -> Outcomes:
     ``same_close``: it is executed at the close of t itself and earns t+1 from close to close.
     """
     overnight, intraday = panel.overnight, panel.intraday
-    costs = panel.cost_rate
-    if costs is None:
-        costs = torch.full_like(overnight, market.cost_bps * 1e-4)
+    costs = cost_rates(panel, market)
     if market.timing == "next_open":
         held, traded = _next(overnight), _next(intraday)
         open_at_execution, costs = _next(panel.tradable), _next(costs)
@@ -63,6 +61,17 @@ def outcomes(panel: Panel, market: MarketParams) -> Outcomes:
     executable = panel.ready & open_at_execution
     executable[:, -1] = False
     return Outcomes(held, traded, costs, executable)
+
+
+def cost_rates(panel: Panel, market: MarketParams) -> Tensor:
+    """Cost per unit of turnover executed in each session, as a fraction; float64 (N, T).
+
+    A ticker's own, where the panel has one, else the market's ``cost_bps``.
+    """
+    default = torch.full_like(panel.overnight, market.cost_bps * 1e-4)
+    if panel.cost_rate is None:
+        return default
+    return torch.where(panel.cost_rate.isnan(), default, panel.cost_rate)
 
 
 def _next(values: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Panel:
         tradable: bool (N, T): session t has a bar with an open, and an earlier close is known.
         ready: bool (N, T): all features of session t are finite.
         cost_rate: optional float64 (N, T): cost per unit of turnover executed in session t, as a
-            fraction; None means ``MarketParams.cost_bps`` everywhere.
+            fraction; where it is NaN, or all of it None, ``MarketParams.cost_bps`` counts.
     """
 
     tickers: tuple[str, ...]
@@ -94,7 +94,10 @@ class Panel:
 
 
 def build_panel(
-    tables: Mapping[str, pa.Table], sessions: Sequence[date], features: Sequence[str]
+    tables: Mapping[str, pa.Table],
+    sessions: Sequence[date],
+    features: Sequence[str],
+    cost_bps: Mapping[str, float] | None = None,
 ) -> Panel:
     """Lay tables of bars and features out on one calendar.
 
@@ -106,9 +109,10 @@ def build_panel(
             column per feature, sorted by date.
         sessions: The calendar, strictly increasing.
         features: Names of the feature columns, in the order that the policy sees.
+        cost_bps: Ticker -> its own cost in basis points of turnover; others pay the market's.
 
     Raises:
-        MarketError: If a column is missing, dates repeat or fall, or a price is not positive.
+        MarketError: If a column is missing, dates repeat or fall, or a price is 0.
     """
     calendar = np.asarray(sessions, dtype="datetime64[D]")
     if len(calendar) == 0 or not tables or bool((np.diff(calendar).astype(int) <= 0).any()):
@@ -125,7 +129,17 @@ def build_panel(
         intraday=torch.from_numpy(np.stack([row.intraday for row in rows])),
         tradable=torch.from_numpy(np.stack([row.tradable for row in rows])),
         ready=torch.from_numpy(np.stack([row.ready for row in rows])),
+        cost_rate=_cost_rate(tuple(tables), len(calendar), cost_bps or {}),
     )
+
+
+def _cost_rate(
+    tickers: Sequence[str], n_sessions: int, cost_bps: Mapping[str, float]
+) -> Tensor | None:
+    if not set(tickers) & set(cost_bps):
+        return None
+    own = [cost_bps.get(ticker, float("nan")) * 1e-4 for ticker in tickers]
+    return torch.tensor(own, dtype=torch.float64)[:, None].repeat(1, n_sessions)
 
 
 @dataclass(frozen=True)
@@ -181,11 +195,11 @@ def _returns(
     calendar: npt.NDArray[np.datetime64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     for name, price in (("open", opens), ("close", closes)):
-        bad = np.flatnonzero(price <= 0)
+        bad = np.flatnonzero(price == 0)
         if len(bad):
             raise MarketError(
-                f"{ticker} {calendar[bad[0]]}: {name} is {price[bad[0]]}, expected a positive "
-                f"price ({len(bad)} such bars); quarantine them before the snapshot"
+                f"{ticker} {calendar[bad[0]]}: {name} is 0, expected a price that a return can be "
+                f"measured from ({len(bad)} such bars); quarantine them before the snapshot"
             )
     bars = np.flatnonzero(np.isfinite(closes))
     previous = np.full(len(closes), np.nan)
@@ -193,6 +207,15 @@ def _returns(
     linked = np.isfinite(previous)
     tradable = linked & np.isfinite(opens)
     entry = np.where(tradable, opens, closes)  # without an open, the whole move is overnight
-    overnight = np.where(linked, entry / np.where(linked, previous, 1.0) - 1.0, 0.0)
-    intraday = np.where(tradable, closes / np.where(tradable, opens, 1.0) - 1.0, 0.0)
+    overnight = np.where(linked, _simple_return(np.where(linked, previous, 1.0), entry), 0.0)
+    intraday = np.where(tradable, _simple_return(np.where(tradable, opens, 1.0), closes), 0.0)
     return overnight, intraday, tradable
+
+
+def _simple_return(
+    before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    # Gain of one unit of exposure: (after - before) / |before|, so that a fall below zero, and a
+    # rise out of it, keep their signs. Above zero, after / before - 1 to the bit.
+    gain: npt.NDArray[np.float64] = np.sign(before) * (after / before - 1.0)
+    return gain

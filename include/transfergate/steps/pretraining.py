@@ -196,11 +196,16 @@ def register_foundation(
 
 
 def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:
-    """The market of some tickers of a snapshot, on the CPU."""
+    """The market of some tickers of a snapshot, on the CPU.
+
+    Trading costs what a ticker's instrument says, else what the settings say; a cost of 0 is none.
+    """
+    said = snapshot.manifest.get("instruments", {})
     return build_panel(
         {ticker: snapshot.table(ticker) for ticker in tickers},
         snapshot.manifest["sessions"],
         snapshot.manifest["features"],
+        {ticker: one["cost_bps"] for ticker, one in said.items() if one.get("cost_bps")},
     )
 
 

@@ -22,6 +22,7 @@ class Snapshot:
     (names of the z-scored columns, in order), ``z_window, z_clip, calendar``, ``sessions`` (ISO
     dates of the calendar from the first to the last bar),
     ``first_session_ordinal`` (number of the first of them in the calendar since 1990-01-01),
+    ``instruments`` (per ticker what the source said of it, such as ``cost_bps``),
     ``rows`` (per ticker), ``files`` (per ticker: name, sha256), ``sql_hash, bars_hash, versions``.
 
     A ticker's table has ``session_date date32, open double, close double`` (adjusted),

@@ -27,6 +27,7 @@ from transfergate.learning import (
     select_models,
     train_stack,
 )
+from transfergate.market.dynamics import cost_rates
 from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
 from transfergate.storage import content_hash
@@ -281,6 +282,6 @@ def _choose(
         parameters=sum(tensor[0].numel() for tensor in weights.values()),
         network=content_hash(*(f"{k}{tuple(v.shape[1:])}" for k, v in sorted(weights.items()))),
         features=panel.n_features,
-        costs=(market.cost_bps, market.timing),
+        costs=(round(float(cost_rates(panel, market).mean()) * 1e4, 6), market.timing),
         learning_curve=tuple(float(value) for value in curve),
     )

@@ -30,6 +30,7 @@ def foundation_document(
         "calendar": snapshot.manifest["calendar"],
         "index_return": snapshot.manifest["index_return"],
         "market": settings.market.model_dump(mode="json"),
+        "costs": "cost_bps of the instrument, else of the market",
         "network": settings.network.model_dump(mode="json"),
         "pretrain": settings.pretrain.model_dump(mode="json"),
         "walk_forward": settings.walk_forward.model_dump(mode="json"),

@@ -12,7 +12,13 @@ from transfergate.evaluation import baselines
 from transfergate.evaluation.baselines import Path, TickerMarket
 from transfergate.evaluation.splits import Fold, Window
 from transfergate.learning import Weights
-from transfergate.market.dynamics import next_positions, outcomes, position_grid, return_table
+from transfergate.market.dynamics import (
+    cost_rates,
+    next_positions,
+    outcomes,
+    position_grid,
+    return_table,
+)
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams
 from transfergate.transfer.arms import ArmRun, score_window
@@ -37,7 +43,7 @@ def ticker_market(panel: Panel, market: MarketParams) -> TickerMarket:
         net_returns=net_returns[0].numpy(),
         next_position=next_positions(out.executable, len(grid))[0].numpy(),
         positions=grid.numpy(),
-        cost_rate=market.cost_bps / 1e4,
+        cost_rate=float(cost_rates(panel, market)[0, 0]),
     )
 
 

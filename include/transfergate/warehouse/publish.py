@@ -26,6 +26,7 @@ from transfergate.calendars import exchange_sessions
 from transfergate.errors import SnapshotError
 from transfergate.settings import FeatureParams, UniverseParams
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
+from transfergate.storage.bars import INSTRUMENT_SCHEMA
 from transfergate.warehouse.features import (
     KEYS,
     FeatureSql,
@@ -110,6 +111,7 @@ def publish_snapshot(
         "z_window": request.features.z_window,
         "z_clip": request.features.z_clip,
         "calendar": request.calendar,
+        "instruments": _instruments(conn, tickers),
         "sql_hash": sql.hash,
         "bars_hash": _bars_hash(conn, [*tickers, *index_tickers]),
     }
@@ -156,6 +158,20 @@ def _roles(conn: DuckDBPyConnection, request: SnapshotRequest) -> tuple[list[str
             f"sources.{request.source}.universe.sources or targets"
         )
     return tickers, index
+
+
+def _instruments(conn: DuckDBPyConnection, tickers: Sequence[str]) -> dict[str, dict[str, Any]]:
+    # What was said of the published tickers as of the snapshot's moment; nulls are left out.
+    table = conn.sql(
+        f"select {', '.join(INSTRUMENT_SCHEMA.names)} "
+        "from instruments_as_of(getvariable('source_name'), getvariable('as_of')) "
+        "where list_contains($tickers, ticker) order by ticker",
+        params={"tickers": list(tickers)},
+    ).to_arrow_table()
+    return {
+        row.pop("ticker"): {name: value for name, value in row.items() if value is not None}
+        for row in table.to_pylist()
+    }
 
 
 def _bars_hash(conn: DuckDBPyConnection, tickers: Sequence[str]) -> str:

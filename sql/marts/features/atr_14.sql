@@ -3,5 +3,5 @@
 select
     ticker,
     session_date,
-    case when bar_number >= 14 then average_true_range / nullif(close, 0) end as atr_14
+    case when bar_number >= 14 then average_true_range / nullif(abs(close), 0) end as atr_14
 from int_smoothers

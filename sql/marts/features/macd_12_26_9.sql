@@ -3,9 +3,9 @@
 select
     ticker,
     session_date,
-    case when bar_number >= 33 then (ema_12 - ema_26) / nullif(close, 0) end as macd_line,
-    case when bar_number >= 33 then macd_signal / nullif(close, 0) end as macd_signal,
+    case when bar_number >= 33 then (ema_12 - ema_26) / nullif(abs(close), 0) end as macd_line,
+    case when bar_number >= 33 then macd_signal / nullif(abs(close), 0) end as macd_signal,
     case
-        when bar_number >= 33 then (ema_12 - ema_26 - macd_signal) / nullif(close, 0)
+        when bar_number >= 33 then (ema_12 - ema_26 - macd_signal) / nullif(abs(close), 0)
     end as macd_histogram
 from int_smoothers
