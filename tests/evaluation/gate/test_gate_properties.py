@@ -111,15 +111,21 @@ def test_renumbering_paired_seeds_does_not_matter(seed):
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_tickers_do_not_influence_each_other_without_a_pool(seed):
+def test_without_a_pool_tickers_share_their_seed_variance_and_nothing_else(seed):
     rng = np.random.default_rng(seed)
     tables = [
         returns_table(arms_world(rng, edge=edge, n_sessions=260), name)
         for name, edge in (("A", 2.0), ("B", -2.0), ("C", 0.0))
     ]
     together = judge(pa.concat_tables(tables), PARAMS)["tickers"]
+    alone = {}
     for name, table in zip("ABC", tables, strict=True):
-        assert judge(table, PARAMS)["tickers"][name] == together[name]
+        alone[name] = judge(table, PARAMS)["tickers"][name]
+        for figure in ("delta_sharpe", "se_time", "sharpe", "guards", "control", "correlation"):
+            assert alone[name][figure] == together[name][figure]
+    shared = sum(report["se_seed"] ** 2 for report in alone.values()) / len(alone)
+    for report in together.values():
+        assert report["se_seed"] ** 2 == pytest.approx(shared, rel=1e-12)
 
 
 def test_size_under_the_null_and_power_against_planted_transfer():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ def judge(
             + f"\n{len(unusable)} of {len(unusable) + len(measured)} tickers cannot be judged, so "
             f"none was; repair them, or judge the rest with --keep-going"
         )
+    _average_seed_luck(measured)
     pool = _pool(measured, params)
     reports = {
         ticker: unjudged("INVALID", [f"This record cannot be judged: {error}"], params)
@@ -145,6 +147,20 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _average_seed_luck(measured: dict[str, Measurement]) -> None:
+    """Give tickers with as many folds and seeds their mean seed variance; updates ``measured``.
+
+    A few seeds estimate a variance badly; the luck of training is the recipe's, not the ticker's.
+    """
+    groups: dict[tuple[int, int], list[str]] = {}
+    for ticker, item in measured.items():
+        groups.setdefault((item.n_folds, item.n_seeds), []).append(ticker)
+    for tickers in groups.values():
+        se_seed = math.sqrt(float(np.mean([measured[name].se_seed ** 2 for name in tickers])))
+        for name in tickers:
+            measured[name] = replace(measured[name], se_seed=se_seed)
 
 
 def _pool(measured: dict[str, Measurement], params: GateParams) -> dict[str, Any]:
