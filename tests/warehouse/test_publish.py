@@ -266,3 +266,16 @@ def test_refusals_name_what_to_do(make_bars: MakeBars, publish: Publish) -> None
         publish(bars, source="sample")
     with pytest.raises(SettingsError, match="no exchange calendar"):
         publish(bars, calendar="NOWHERE")
+
+
+def test_a_special_session_is_in_the_snapshot_and_not_in_the_number_of_its_first_session(
+    make_bars: MakeBars, publish: Publish
+) -> None:
+    bars = make_bars(n_sessions=80)
+    before = publish(bars).manifest
+    first = pd.Timestamp(before["sessions"][0])
+    saturday = first + pd.Timedelta(days=(5 - first.day_of_week) % 7 + 7)
+    special = bars.groupby("ticker").head(1).assign(session_date=saturday.date())
+    after = publish(pd.concat([bars, special], ignore_index=True)).manifest
+    assert after["first_session_ordinal"] == before["first_session_ordinal"]
+    assert sorted([*before["sessions"], saturday.date().isoformat()]) == after["sessions"]
