@@ -2,10 +2,12 @@
 with
 bar_counts as (
     select
-        ticker,
+        bars.ticker,
         count(*) as found_rows
-    from int_bars
-    group by ticker
+    from int_bars as bars
+    inner join feature_batch as batch on bars.ticker = batch.ticker
+    where bars.session_date >= batch.changed_from
+    group by bars.ticker
 ),
 
 feature_counts as (

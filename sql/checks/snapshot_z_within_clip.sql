@@ -1,7 +1,7 @@
 -- Every z-score is finite and within ±z_clip. Returns the others.
 with
 long as (
-    unpivot feature_z_scores
+    unpivot (select * exclude (open, close) from snapshot_rows)
     on columns(* exclude (ticker, session_date))
     into name feature value z_score
 )

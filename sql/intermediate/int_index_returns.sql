@@ -1,29 +1,12 @@
 -- The market's return: the declared index, else the equal-weight mean of that day's tickers.
 -- Grain: session_date. Known after that session's close.
--- Index series themselves (feature_index_tickers) do not enter the mean. Integer division
--- keeps the mean independent of the order of rows.
-with
-equal_weight as (
-    select
-        session_date,
-        (sum(return_e12) // count(return_e12))::bigint as index_return_e12
-    from int_source_bars
-    where
-        return_e12 is not null
-        and ticker not in (select excluded.ticker from feature_index_tickers as excluded)
-    group by session_date
-),
-
-declared as (
-    select
-        session_date,
-        return_e12 as index_return_e12
-    from int_source_bars
-    where return_e12 is not null and ticker = getvariable('index_ticker')
-)
-
+-- market_sums: int_market_sums of all batches, added up. Integer division keeps the mean
+-- independent of the order of rows.
 select
     session_date,
-    coalesce(declared.index_return_e12, equal_weight.index_return_e12) as index_return_e12
-from equal_weight
-full outer join declared using (session_date)
+    case
+        when declared_count > 0 then declared_total_e12::bigint
+        else (total_e12::hugeint // return_count)::bigint
+    end as index_return_e12
+from market_sums
+where declared_count > 0 or return_count > 0

@@ -3,21 +3,23 @@
 -- Seeds are TA-Lib's: plain means over the first full window; the fast average of MACD starts
 -- late, so that both averages are seeded on the same session. A state is meaningful only from
 -- its last seeding bar on (average_gain, average_loss, true_range: 14; macd_signal: 33).
+-- A batch that starts at a later bar starts from the states of that bar (feature_batch).
 with recursive
 smoothers as (
     select
-        ticker,
-        session_date,
-        bar_number,
-        close,
-        0.0::double as average_gain,
-        0.0::double as average_loss,
-        0.0::double as average_true_range,
-        0.0::double as ema_12,
-        close as ema_26,
-        0.0::double as macd_signal
-    from int_bars
-    where bar_number = 0
+        bars.ticker,
+        bars.session_date,
+        bars.bar_number,
+        bars.close,
+        coalesce(batch.average_gain, 0.0) as average_gain,
+        coalesce(batch.average_loss, 0.0) as average_loss,
+        coalesce(batch.average_true_range, 0.0) as average_true_range,
+        coalesce(batch.ema_12, 0.0) as ema_12,
+        coalesce(batch.ema_26, bars.close) as ema_26,
+        coalesce(batch.macd_signal, 0.0) as macd_signal
+    from int_bars as bars
+    inner join feature_batch as batch
+        on bars.ticker = batch.ticker and bars.bar_number = batch.first_bar_number
     union all
     select
         bars.ticker,
@@ -54,3 +56,4 @@ smoothers as (
 )
 
 select * from smoothers
+order by ticker, bar_number

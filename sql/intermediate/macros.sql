@@ -16,6 +16,9 @@ create or replace temp macro scaled_covariance(n, sum_x, sum_y, sum_xy) as
 create or replace temp macro is_constant(n, scaled_variance) as
     scaled_variance <= n * (n - 1) * 1000000;
 
+-- Sum over the last n rows from a running sum (int_running_sums), rows in the order of int_bars.
+create or replace temp macro trailing_sum(running, n) as running - lag(running, n, 0) over ();
+
 -- One session of Wilder's smoothing over n: the mean of inputs first … first+n-1 is the seed.
 create or replace temp macro wilder_step(state, x, bar_number, n, first_bar) as
     case

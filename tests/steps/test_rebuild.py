@@ -90,7 +90,7 @@ def test_every_earlier_snapshot_is_rebuilt_byte_for_byte(settings, tmp_path):
         assert (result["identical"], result["differences"]) == (True, [])
         assert result["as_of"] == f"2020-01-0{number + 1}T22:00:00.000000+00:00"
         before = settings.artefact_root / "snapshots" / snapshot_id
-        assert result["files"] == len(list(before.iterdir())) == 3
+        assert result["files"] == len(list(before.iterdir())) == 6
         for path in before.iterdir():
             assert (Path(result["folder"]) / path.name).read_bytes() == path.read_bytes()
 
@@ -127,7 +127,7 @@ def test_other_bars_give_another_id_and_are_named(settings):
     manifest.write_text(json.dumps({**content, "as_of": "2020-02-01T00:00:00+00:00"}))
     differences = steps.rebuild_snapshot(settings, made)["differences"]
     assert differences[0].startswith(f"id: {made} published")
-    assert "AAA.parquet: other bytes" in differences
+    assert "+recent.parquet: other bytes" in differences
 
 
 def test_what_cannot_be_rebuilt_is_refused_with_the_reason(settings, tmp_path):

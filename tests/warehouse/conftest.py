@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,13 +15,14 @@ import pandas as pd
 import pytest
 
 from transfergate.settings import FeatureParams
+from transfergate.warehouse.batch_bars import FeatureRun, TickerPlan, feature_worker
 from transfergate.warehouse.connection import open_warehouse
+from transfergate.warehouse.feature_sql import read_feature_sql
 from transfergate.warehouse.features import (
-    FeatureSql,
+    TickerFeatures,
     compute_features,
-    prepare_market,
-    read_bars,
-    read_feature_sql,
+    market_sums,
+    set_market,
 )
 
 SQL_DIR = Path(__file__).resolve().parents[2] / "sql"
@@ -109,23 +112,30 @@ def features_of() -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
         sql_dir: Path = SQL_DIR,
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         params = FeatureParams(names=tuple(names), z_window=z_window)
-        sql: FeatureSql = read_feature_sql(sql_dir, params.names)
-        index_tickers = [index] if index else []
-        tickers = [t for t in sorted(bars["ticker"].unique()) if t not in index_tickers]
+        run = FeatureRun(
+            read_feature_sql(sql_dir, params.names), params, "files", datetime.now(UTC), index
+        )
+        tickers = [t for t in sorted(bars["ticker"].unique()) if t != index]
+        everything = [TickerPlan(t, is_index=t == index) for t in sorted(bars["ticker"].unique())]
         raw, scored = [], []
-        with warehouse_of(bars) as conn:
-            read_bars(conn, sql, "files")
-            prepare_market(conn, sql, index, index_tickers)
+        with warehouse_of(bars) as conn, feature_worker(conn, run) as worker:
+            set_market(worker, run, market_sums(worker, run, everything))
             for batch in batches or [tickers]:
-                compute_features(conn, sql, params, batch)
-                raw.append(conn.sql("from raw_features").df())
-                scored.append(conn.sql("from feature_z_scores").df())
-        keys = ["ticker", "session_date"]
-        whole = (pd.concat(part).set_index(keys).sort_index() for part in (raw, scored))
-        first, second = whole
-        return first, second
+                columns, found = compute_features(worker, run, [TickerPlan(t) for t in batch])
+                for item in found:
+                    values = np.where(item.valid, item.values_e12 / 1e12, np.nan)
+                    raw.append(_frame(item, columns, values))
+                    scored.append(_frame(item, columns, item.scores))
+        return pd.concat(raw).sort_index(), pd.concat(scored).sort_index()
 
     return compute
+
+
+def _frame(item: TickerFeatures, columns: Sequence[str], values: Any) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product(
+        [[item.ticker], pd.DatetimeIndex(item.sessions)], names=["ticker", "session_date"]
+    )
+    return pd.DataFrame(dict(zip(columns, values, strict=True)), index)
 
 
 @pytest.fixture

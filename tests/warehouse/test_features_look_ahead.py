@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,12 @@ from hypothesis import strategies as st
 
 from transfergate.errors import SnapshotError
 from transfergate.settings import FeatureParams
-from transfergate.warehouse.features import check_no_look_ahead, read_bars, read_feature_sql
+from transfergate.warehouse import feature_checks
+from transfergate.warehouse.batch_bars import FeatureRun
+from transfergate.warehouse.feature_checks import check_features, check_sql
+from transfergate.warehouse.feature_sql import read_feature_sql
 
+SQL_DIR = Path(__file__).resolve().parents[2] / "sql"
 FeaturesOf = Callable[..., tuple[pd.DataFrame, pd.DataFrame]]
 MakeBars = Callable[..., pd.DataFrame]
 
@@ -31,7 +37,8 @@ LOOK_AHEAD = {
     "tomorrow": "lead(close) over (partition by ticker order by session_date) / close - 1",
     "whole_sample": "close / max(close) over (partition by ticker) - 1",
     "number_of_bars": "bar_number / count(*) over (partition by ticker)",
-    "centred": "close / nullif(sum(close_e12) over (partition by ticker order by session_date "
+    "centred": "1e12 * close / nullif(sum(close_e12) over (partition by ticker "
+    "order by session_date "
     "rows between 2 preceding and 2 following), 0)::double",
 }
 
@@ -95,41 +102,97 @@ def test_the_batch_a_ticker_is_in_does_not_matter(
         assert _identical(whole, parts)
 
 
-def _check(conn: Any, sql_dir: Path, names: tuple[str, ...]) -> None:
+def _run(sql_dir: Path, names: tuple[str, ...]) -> FeatureRun:
     sql = read_feature_sql(sql_dir, names)
-    read_bars(conn, sql, "files")
-    check_no_look_ahead(conn, sql, FeatureParams(names=names), None, [])
+    return FeatureRun(sql, FeatureParams(names=names), "files", datetime(2021, 1, 1, tzinfo=UTC))
+
+
+def _write(sql_dir: Path, name: str, select: str, warm_up: int = 2) -> None:
+    (sql_dir / f"marts/features/{name}.sql").write_text(f"-- warm_up: {warm_up}\n{select}")
+
+
+def _column(name: str, expression: str) -> str:
+    return f"select ticker, session_date, {expression} as {name} from int_bars"
 
 
 @pytest.mark.parametrize("name", list(LOOK_AHEAD))
 def test_the_check_refuses_a_feature_that_looks_ahead(
-    make_bars: MakeBars, warehouse: Any, own_sql: Path, name: str
+    warehouse: Any, make_bars: MakeBars, own_sql: Path, name: str
 ) -> None:
-    (own_sql / f"marts/features/{name}.sql").write_text(
-        f"select ticker, session_date, {LOOK_AHEAD[name]} as {name} from int_bars"
-    )
+    _write(own_sql, name, _column(name, LOOK_AHEAD[name]))
     with (
-        warehouse(make_bars(n_sessions=190)) as conn,
+        warehouse(make_bars(n_sessions=30)) as conn,
         pytest.raises(SnapshotError, match=rf"{name} \(\d+ rows\).*look ahead"),
     ):
-        _check(conn, own_sql, ("return_1", name))
+        check_sql(conn, _run(own_sql, ("return_1", name)))
 
 
-def test_the_check_refuses_a_z_score_over_the_whole_sample(
-    make_bars: MakeBars, warehouse: Any, own_sql: Path
+def test_a_look_ahead_that_only_real_bars_show_is_refused(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path
 ) -> None:
-    mart = own_sql / "marts/feature_z_scores.sql"
-    mart.write_text(mart.read_text().replace("and current row", "and unbounded following"))
-    with (
-        warehouse(make_bars(n_sessions=190)) as conn,
-        pytest.raises(SnapshotError, match=r"feature_z_scores.*return_1.*look ahead"),
-    ):
-        _check(conn, own_sql, ("return_1",))
-
-
-def test_the_check_passes_the_shipped_features_and_gives_the_bars_back(
-    make_bars: MakeBars, warehouse: Any, own_sql: Path
-) -> None:
+    later = "lead(close) over (partition by ticker order by session_date)"
+    _write(own_sql, "later", _column("later", f"case when ticker < 'M' then {later} end"))
+    run = _run(own_sql, ("later",))
     with warehouse(make_bars(n_sessions=190)) as conn:
-        _check(conn, own_sql, FeatureParams().names)
-        assert conn.execute("select count(*) from int_adjusted_bars").fetchone() == (3 * 190,)
+        check_sql(conn, run)
+        with pytest.raises(SnapshotError, match=r"later \(\d+ rows\).*look ahead"):
+            check_features(conn, run, ["AAA", "BBB", "CCC"])
+
+
+SO_FAR = "over (partition by ticker order by session_date)"
+WINDOW_21 = (
+    "avg(close_e12) over (partition by ticker order by session_date "
+    "rows between 20 preceding and current row) / 1e12"
+)
+SHORT_MEMORY = {
+    "of_21_bars": (WINDOW_21, 18),
+    "since_the_start": (f"close / first(close) {SO_FAR}", 90),
+    "counted": (f"row_number() {SO_FAR} / 1e3", 5),
+    "summed": (f"sum(close_e12) {SO_FAR}::double / 1e18", 200),
+}
+
+
+@pytest.mark.parametrize("name", list(SHORT_MEMORY))
+def test_the_check_refuses_a_warm_up_that_is_too_short(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path, name: str
+) -> None:
+    expression, warm_up = SHORT_MEMORY[name]
+    _write(own_sql, name, _column(name, expression), warm_up)
+    with (
+        warehouse(make_bars(n_sessions=30)) as conn,
+        pytest.raises(SnapshotError, match=rf"{name} \(\d+ rows\).*warm_up"),
+    ):
+        check_sql(conn, _run(own_sql, ("index_relation_60", name)))
+
+
+def test_the_check_passes_a_warm_up_that_is_enough(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path
+) -> None:
+    _write(own_sql, "window_21", _column("window_21", WINDOW_21), 20)
+    with warehouse(make_bars(n_sessions=30)) as conn:
+        check_sql(conn, _run(own_sql, ("window_21",)))
+
+
+def test_the_check_refuses_a_feature_that_reads_other_tickers(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path
+) -> None:
+    rank = "rank() over (partition by session_date order by close)"
+    _write(own_sql, "ranked", _column("ranked", rank), 0)
+    with (
+        warehouse(make_bars(n_sessions=30)) as conn,
+        pytest.raises(SnapshotError, match=r"ranked \(\d+ rows\).*share a batch"),
+    ):
+        check_sql(conn, _run(own_sql, ("ranked",)))
+
+
+def test_the_shipped_features_pass_and_are_checked_once(
+    warehouse: Any, make_bars: MakeBars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(SQL_DIR, FeatureParams().names)
+    with warehouse(make_bars(n_sessions=190)) as conn:
+        check_features(conn, run, ["AAA", "BBB", "CCC"])
+        monkeypatch.setattr(feature_checks, "check_sql", lambda *_: pytest.fail("checked again"))
+        check_features(conn, run, ["AAA", "BBB", "CCC"])
+        other = replace(run, params=FeatureParams(names=run.sql.names, z_window=50))
+        with pytest.raises(pytest.fail.Exception, match="checked again"):
+            check_features(conn, other, ["AAA"])

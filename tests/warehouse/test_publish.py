@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -16,6 +17,7 @@ from transfergate.errors import SettingsError, SnapshotError
 from transfergate.settings import FeatureParams, UniverseParams
 from transfergate.storage import ArtefactStore, open_snapshot
 from transfergate.warehouse.publish import PublishedSnapshot, SnapshotRequest, publish_snapshot
+from transfergate.warehouse.snapshot_writer import run_checks
 
 SQL_DIR = Path(__file__).resolve().parents[2] / "sql"
 NAMES = ("return_1", "momentum")
@@ -50,7 +52,11 @@ def publish(store: ArtefactStore, warehouse: Any) -> Publish:
 
 def _bytes(store: ArtefactStore, snapshot_id: str) -> dict[str, str]:
     folder = store.path(f"snapshots/{snapshot_id}")
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def test_a_snapshot_holds_prices_and_scores_of_every_ticker(
@@ -65,7 +71,8 @@ def test_a_snapshot_holds_prices_and_scores_of_every_ticker(
     assert set(manifest) == {
         *("id", "source", "tickers", "index", "index_return", "features", "z_window", "z_clip"),
         *("calendar", "sessions", "first_session_ordinal", "rows", "files", "sql_hash"),
-        *("bars_hash", "versions", "feature_names", "as_of", "instruments"),
+        *("recent_from", "recent", "restart", "versions", "feature_names", "instruments"),
+        "as_of",
     }
     assert manifest["features"] == ["return_1", "momentum_5", "momentum_10", "momentum_20"]
     assert manifest["rows"] == {"AAA": 120, "BBB": 120, "CCC": 120}
@@ -77,8 +84,8 @@ def test_a_snapshot_holds_prices_and_scores_of_every_ticker(
     assert table["session_date"].to_pylist() == one["session_date"].tolist()
     assert table["close"].to_pylist() == one["close"].tolist()
     assert table["return_1"].null_count == 60
-    for ticker, file in manifest["files"].items():
-        assert _bytes(store, published.id)[file["name"]] == file["sha256"], ticker
+    for file in (*manifest["files"].values(), manifest["recent"]):
+        assert _bytes(store, published.id)[file["name"]] == file["sha256"]
 
 
 def test_sessions_are_the_calendars_and_whatever_was_traded(
@@ -179,7 +186,7 @@ def test_other_bars_and_other_sql_give_another_id(
     ids = {publish(bars).id, publish(bars, sql_dir=own_sql).id}
     assert len(ids) == 1
     touched = bars.copy()
-    touched.loc[5, "volume"] += 1
+    touched.loc[5, "close"] += 1
     ids.add(publish(touched).id)
     file = own_sql / "marts/features/momentum.sql"
     file.write_text(file.read_text() + "-- other\n")
@@ -220,8 +227,8 @@ def test_a_look_ahead_feature_is_not_published(
     make_bars: MakeBars, publish: Publish, store: ArtefactStore, own_sql: Path
 ) -> None:
     (own_sql / "marts/features/prophet.sql").write_text(
-        "select ticker, session_date, lead(close) over (partition by ticker order by "
-        "session_date) / close as prophet from int_bars"
+        "-- warm_up: 0\nselect ticker, session_date, lead(close) over (partition by ticker "
+        "order by session_date) / close as prophet from int_bars"
     )
     params = FeatureParams(names=(*NAMES, "prophet"))
     with pytest.raises(SnapshotError, match=r"prophet.*look ahead"):
@@ -229,34 +236,42 @@ def test_a_look_ahead_feature_is_not_published(
     assert not store.exists("snapshots")
 
 
+ROW = "('AAA', date '2015-01-05', 1.0, 1.0, {}::float)"
+
+
 @pytest.mark.parametrize(
-    ("file", "old", "new", "check"),
+    ("rows", "check"),
     [
-        ("marts/feature_z_scores.sql", "getvariable('z_clip')", "1e9", "snapshot_z_within_clip"),
-        ("marts/snapshot_rows.sql", "from int_bars as bars", "from (from int_bars where "
-         "bar_number <> 70 union all from int_bars where bar_number = 69) as bars",
-         "snapshot_unique_rows"),
-        ("marts/snapshot_rows.sql", "from int_bars as bars", "from (from int_bars where "
-         "bar_number <> 70) as bars", "snapshot_row_counts"),
+        ((ROW.format("5.1"),), "snapshot_z_within_clip"),
+        ((ROW.format("'nan'"),), "snapshot_z_within_clip"),
+        ((ROW.format("1"), ROW.format("1")), "snapshot_unique_rows"),
+        ((ROW.format("1"), ROW.format("1").replace("-05", "-06")), "snapshot_row_counts"),
     ],
-)  # fmt: skip
+)
+def test_a_check_that_selects_a_row_refuses(rows: tuple[str, ...], check: str) -> None:
+    with duckdb.connect() as conn:
+        conn.execute("set variable z_clip = 5.0")
+        conn.execute(
+            f"create temp table snapshot_rows as from (values {', '.join(rows)}) "
+            f"as rows (ticker, session_date, open, close, return_1)"
+        )
+        conn.execute("create temp table int_bars as select 'AAA' as ticker, date '2015-01-05' as "
+                     "session_date")  # fmt: skip
+        conn.execute("create temp table feature_batch as select 'AAA' as ticker, date '2015-01-05' "
+                     "as changed_from")  # fmt: skip
+        with pytest.raises(SnapshotError, match=check):
+            run_checks(conn, [SQL_DIR / f"checks/{check}.sql"])
+
+
 def test_a_failed_check_publishes_nothing(
-    make_bars: MakeBars,
-    publish: Publish,
-    store: ArtefactStore,
-    own_sql: Path,
-    file: str,
-    old: str,
-    new: str,
-    check: str,
+    make_bars: MakeBars, publish: Publish, store: ArtefactStore, own_sql: Path
 ) -> None:
-    text = (own_sql / file).read_text()
-    assert old in text
-    (own_sql / file).write_text(text.replace(old, new))
-    bars = make_bars(n_sessions=90)
-    bars.loc[80, ["open", "high", "low", "close", "adj_close"]] *= 2.0
-    with pytest.raises(SnapshotError, match=check):
-        publish(bars, sql_dir=own_sql)
+    (own_sql / "checks/snapshot_no_monday.sql").write_text(
+        "-- No rows on Mondays.\nselect ticker, session_date from snapshot_rows "
+        "where dayofweek(session_date) = 1"
+    )
+    with pytest.raises(SnapshotError, match=r"snapshot_no_monday.sql: No rows on Mondays\."):
+        publish(make_bars(n_sessions=90), sql_dir=own_sql)
     assert list(store.keys("snapshots")) == []
 
 

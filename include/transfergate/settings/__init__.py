@@ -48,6 +48,7 @@ from transfergate.settings.training import (
     Regularisation,
     WalkForwardParams,
 )
+from transfergate.settings.warehouse import WarehouseParams
 
 __all__ = [
     "PROJECT_ROOT",
@@ -74,6 +75,7 @@ __all__ = [
     "Ticker",
     "UniverseParams",
     "WalkForwardParams",
+    "WarehouseParams",
     "YahooParams",
     "load",
 ]
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
     )
     ingest: IngestParams = IngestParams()
     features: FeatureParams = FeatureParams()
+    warehouse: WarehouseParams = WarehouseParams()
     walk_forward: WalkForwardParams = WalkForwardParams()
     market: MarketParams = MarketParams()
     network: NetworkParams = NetworkParams()

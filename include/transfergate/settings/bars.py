@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -198,7 +199,8 @@ class IngestParams(Params):
 class FeatureParams(Params):
     """Which feature relations are published; a name is a file in ``sql/marts/features``.
 
-    Adding a feature is adding ``sql/marts/features/<name>.sql`` and its name here.
+    Adding a feature is adding ``sql/marts/features/<name>.sql``, or a file of that kind in
+    ``extra_dir``, and its name here (docs/features.md).
     """
 
     names: tuple[str, ...] = (
@@ -212,5 +214,6 @@ class FeatureParams(Params):
         "index_relation_60",
         "volume_surprise_20",
     )
+    extra_dir: Path | None = Field(None, description="folder of feature files of your own")
     z_window: int = Field(60, ge=20, le=1000, description="sessions, the current one included")
     z_clip: float = Field(5.0, gt=0.0)

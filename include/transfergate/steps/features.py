@@ -41,6 +41,7 @@ def build_features(settings: Settings, source: str) -> dict[str, Any]:
         universe=params.universe,
         calendar=params.calendar,
         sql_dir=settings.sql_dir,
+        resources=settings.warehouse,
     )
     store = ArtefactStore(settings.artefact_root)
     with open_warehouse(

@@ -12,7 +12,7 @@ from transfergate.errors import SnapshotError
 from transfergate.settings import FeatureParams, Settings, UniverseParams
 from transfergate.storage import ArtefactStore, Snapshot, open_snapshot
 from transfergate.warehouse.connection import open_warehouse
-from transfergate.warehouse.features import read_feature_sql
+from transfergate.warehouse.feature_sql import read_feature_sql
 from transfergate.warehouse.publish import SnapshotRequest, publish_snapshot
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ def rebuild_snapshot(
         ) as conn:
             published = publish_snapshot(conn, target, request)
         rebuilt = target.path(f"snapshots/{published.id}")
+        files = len(list(rebuilt.iterdir()))
         differences = _differences(store.path(f"snapshots/{old.id}"), rebuilt, old, published.id)
     log.info("rebuild of snapshot %s: %d differences", snapshot_id, len(differences))
     return {
@@ -59,7 +60,7 @@ def rebuild_snapshot(
         "as_of": old.manifest["as_of"],
         "rebuilt_id": published.id,
         "identical": not differences,
-        "files": len(old.manifest["files"]) + 1,
+        "files": files,
         "differences": differences,
         "folder": str(rebuilt) if into else None,
     }
@@ -72,7 +73,8 @@ def _request(settings: Settings, old: Snapshot) -> SnapshotRequest:
             f"snapshot {old.id} records no moment, expected as_of in its manifest: it was "
             f"published by an earlier version; publish the features again"
         )
-    found = read_feature_sql(settings.sql_dir, manifest["feature_names"]).hash
+    extra_dir = settings.features.extra_dir
+    found = read_feature_sql(settings.sql_dir, manifest["feature_names"], extra_dir).hash
     if found != manifest["sql_hash"]:
         raise SnapshotError(
             f"snapshot {old.id} was made by SQL with hash {manifest['sql_hash']}, found {found} in "
@@ -85,6 +87,7 @@ def _request(settings: Settings, old: Snapshot) -> SnapshotRequest:
             names=tuple(manifest["feature_names"]),
             z_window=manifest["z_window"],
             z_clip=manifest["z_clip"],
+            extra_dir=extra_dir,
         ),
         # Index series among the tickers were traded ones: the universe named them.
         universe=UniverseParams(
@@ -94,6 +97,7 @@ def _request(settings: Settings, old: Snapshot) -> SnapshotRequest:
         calendar=manifest["calendar"],
         sql_dir=settings.sql_dir,
         as_of=datetime.fromisoformat(manifest["as_of"]),
+        resources=settings.warehouse,
     )
 
 

@@ -3,7 +3,7 @@
 The only place that knows whether artefacts lie in a folder or an object store.
 """
 
-from transfergate.storage.artefacts import ArtefactStore, content_hash, json_bytes
+from transfergate.storage.artefacts import ArtefactStore, content_hash, json_bytes, share_file
 from transfergate.storage.snapshots import Snapshot, list_snapshots, open_snapshot
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "json_bytes",
     "list_snapshots",
     "open_snapshot",
+    "share_file",
 ]

@@ -121,14 +121,33 @@ class ArtefactStore:
         Returns:
             True if published; False if the folder was there already (``write`` is not called).
         """
-        target = self.path(key)
-        if target.exists():
+        if self.path(key).exists():
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
+        prefix, _, name = key.rpartition("/")
+
+        def named(folder: Path) -> str:
+            write(folder)
+            return name
+
+        return self.publish_named_folder(prefix, named)[1]
+
+    def publish_named_folder(self, prefix: str, write: Callable[[Path], str]) -> tuple[str, bool]:
+        """Let ``write`` fill a temporary folder and name it, then rename it to that name at once.
+
+        For a folder whose name is a hash of what it holds.
+
+        Returns:
+            The name, and whether it was published; False if a folder of that name was there.
+        """
+        parent = self.path(prefix)
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = parent / f".tmp-{uuid.uuid4().hex}"
         temporary.mkdir()
         try:
-            write(temporary)
+            name = write(temporary)
+            target = self.path(f"{prefix}/{name}")
+            if target.exists():
+                return name, False
             for path in temporary.rglob("*"):
                 if path.is_file():
                     _sync(path)
@@ -136,11 +155,19 @@ class ArtefactStore:
                 os.rename(temporary, target)
             except OSError:
                 if target.exists():
-                    return False
+                    return name, False
                 raise
-            return True
+            return name, True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def share_file(source: Path, target: Path) -> None:
+    """Let a second folder hold a file that never changes: linked, or copied where that fails."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

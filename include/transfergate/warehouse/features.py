@@ -1,257 +1,213 @@
-"""Run the feature relations of ``sql/`` over one source's bars, and prove that none looks ahead.
+"""Run the feature relations of ``sql/`` over a batch of one source's tickers.
 
 Each file of ``sql/intermediate`` and ``sql/marts`` is one select; its relation has the file's
-name and is temporary, so the warehouse file is read, never written. A feature file,
+name and is temporary, so bars are read, never written. A feature file,
 ``sql/marts/features/<name>.sql``, selects ``ticker``, ``session_date`` and one column or more:
-these are the features. All relations of a run live in the caller's connection.
+these are the features. All relations of a batch live in the caller's connection.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
-from duckdb import DuckDBPyConnection, Error
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from transfergate.errors import SnapshotError
-from transfergate.settings import FeatureParams
-from transfergate.storage import content_hash
+from transfergate.warehouse.batch_bars import (
+    STATES,
+    FeatureRun,
+    TickerPlan,
+    create,
+    named_failure,
+    read_bars,
+    replace_table,
+    ticker_slices,
+)
+from transfergate.warehouse.feature_sql import KEYS, FeatureSql
+from transfergate.warehouse.zscores import z_scores
 
-log = logging.getLogger(__name__)
+RESTART_BARS = 64
+"""A restart point is kept at every bar whose number is a multiple of this."""
 
-KEYS = ("ticker", "session_date")
-_SOURCE_RELATIONS = ("int_source_bars", "int_index_returns")
-_BATCH_RELATIONS = ("int_bars", "int_smoothers")
-_MARTS = ("feature_z_scores", "snapshot_rows")
-_LEAKAGE_TICKERS = 4
+MARKET_SCHEMA = pa.schema(
+    [
+        ("session_date", pa.date32()),
+        ("bars", pa.int64()),
+        ("return_count", pa.int64()),
+        ("total_e12", pa.decimal128(38, 0)),
+        ("declared_count", pa.int64()),
+        ("declared_total_e12", pa.decimal128(38, 0)),
+    ]
+)
 
 
 @dataclass(frozen=True)
-class FeatureSql:
-    """The SQL that a run of features consists of, read once.
+class TickerFeatures:
+    """Feature rows of one ticker, from the first one that its plan wants.
 
     Attributes:
-        statements: Path below ``sql_dir`` -> text, in the order of execution.
-        names: Feature files, in the order of the settings.
+        ticker: The ticker.
+        sessions: ``datetime64[D]``, shape (T,).
+        prices: float64 (2, T): adjusted open and close.
+        values_e12: int64 (F, T): features in units of 1e-12, 0 where not valid.
+        valid: bool (F, T).
+        scores: float32 (F, T): z-scores, NaN until warm.
+        restart_points: ``bar_number, session_date, close`` and ``STATES``, of the whole batch.
     """
 
-    statements: dict[str, str]
-    names: tuple[str, ...]
+    ticker: str
+    sessions: npt.NDArray[np.datetime64]
+    prices: npt.NDArray[np.float64]
+    values_e12: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float32]
+    restart_points: pa.Table
 
-    @property
-    def hash(self) -> str:
-        """Hash of every statement and of the features' order: other SQL, other features."""
-        return content_hash(*(part for item in self.statements.items() for part in item))
-
-    def text(self, relation: str) -> str:
-        """The statement of one relation."""
-        return next(text for path, text in self.statements.items() if Path(path).stem == relation)
-
-
-def read_feature_sql(sql_dir: Path, names: Sequence[str]) -> FeatureSql:
-    """Read the statements behind the named features.
-
-    Raises:
-        SnapshotError: If a file is missing; says which features there are.
-    """
-    paths = ["intermediate/macros.sql", "intermediate/int_adjusted_bars.sql"]
-    paths += [f"intermediate/{name}.sql" for name in (*_SOURCE_RELATIONS, *_BATCH_RELATIONS)]
-    paths += [f"marts/features/{name}.sql" for name in names]
-    paths += [f"marts/{name}.sql" for name in _MARTS]
-    for path in paths:
-        if not (sql_dir / path).is_file() or not Path(path).stem.isidentifier():
-            there = sorted(found.stem for found in (sql_dir / "marts/features").glob("*.sql"))
-            raise SnapshotError(
-                f"features.names: no file {sql_dir / path}; features there are: "
-                f"{', '.join(there) or 'none'}: add the file or correct the setting"
-            )
-    return FeatureSql({path: (sql_dir / path).read_text() for path in paths}, tuple(names))
-
-
-def read_bars(
-    conn: DuckDBPyConnection, sql: FeatureSql, source: str, as_of: datetime | None = None
-) -> None:
-    """Fill ``int_adjusted_bars`` with a source's bars as known at a moment.
-
-    Args:
-        conn: The warehouse; gets the macros, session variables and temporary relations.
-        sql: What ``read_feature_sql`` returned.
-        source: Bars of this source only; sources never mix.
-        as_of: What was known then; None for all. The variable ``as_of`` is the moment of the
-            last load by then.
-
-    Raises:
-        SnapshotError: If there are no such bars.
-    """
-    conn.execute("set variable source_name = $source", {"source": source})
-    # The last load that is seen, so that the same loads give the same moment.
-    conn.execute(
-        "set variable as_of = last_known_at(getvariable('source_name'), $as_of::timestamptz)",
-        {"as_of": as_of.isoformat() if as_of else "infinity"},
-    )
-    conn.execute(sql.text("macros"))
-    _create(conn, "int_adjusted_bars", sql.text("int_adjusted_bars"))
-    if conn.execute("select count(*) from int_adjusted_bars").fetchone() == (0,):
-        raise SnapshotError(
-            f"source {source!r}: the warehouse has no bars as of {as_of or 'now'}, expected at "
-            f"least one: ingest this source first"
+    @classmethod
+    def none(cls, n_features: int) -> TickerFeatures:
+        """No rows of no ticker."""
+        shape = (n_features, 0)
+        return cls(
+            "",
+            np.empty(0, "datetime64[D]"),
+            np.empty((2, 0)),
+            np.empty(shape, np.int64),
+            np.empty(shape, np.bool_),
+            np.empty(shape, np.float32),
+            pa.table({"bar_number": pa.array([], pa.int64())}),
         )
 
 
-def prepare_market(
-    conn: DuckDBPyConnection, sql: FeatureSql, index: str | None, index_tickers: Sequence[str]
-) -> None:
-    """Build the relations over all tickers: returns, and the market's return of each day.
+def market_sums(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]) -> pa.Table:
+    """What a batch adds to the market's returns, from each plan's ``changed_from`` on."""
+    read_bars(conn, run, plans)
+    return market_of_bars(conn, run)
 
-    Args:
-        conn: Connection that ``read_bars`` prepared.
-        sql: The statements.
-        index: The index series to relate to; None for the mean of that day's tickers.
-        index_tickers: Series that are no stocks, left out of that mean.
-    """
-    conn.execute("set variable index_ticker = $index::varchar", {"index": index})
-    _create_list(conn, "feature_index_tickers", index_tickers)
-    for relation in _SOURCE_RELATIONS:
-        _create(conn, relation, sql.text(relation))
+
+def market_of_bars(conn: DuckDBPyConnection, run: FeatureRun) -> pa.Table:
+    """What the bars in ``int_adjusted_bars`` add to the market's returns."""
+    with named_failure("int_market_sums"):
+        return conn.sql(run.sql.text("int_market_sums")).to_arrow_table().cast(MARKET_SCHEMA)
+
+
+def set_market(conn: DuckDBPyConnection, run: FeatureRun, market: pa.Table) -> None:
+    """Build ``int_index_returns`` from the sums over all batches."""
+    replace_table(conn, "market_sums", market)
+    create(conn, "int_index_returns", run.sql.text("int_index_returns"))
 
 
 def compute_features(
-    conn: DuckDBPyConnection, sql: FeatureSql, params: FeatureParams, tickers: Sequence[str]
-) -> tuple[str, ...]:
-    """Build ``raw_features``, ``feature_z_scores`` and ``snapshot_rows`` for a batch of tickers.
+    conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]
+) -> tuple[tuple[str, ...], list[TickerFeatures]]:
+    """Compute raw features and z-scores of a batch of tickers.
 
     Args:
-        conn: Connection that ``prepare_market`` prepared.
-        sql: The statements.
-        params: ``z_window`` in sessions, ``z_clip`` in standard deviations.
-        tickers: The batch; memory grows with it, the result does not depend on it.
+        conn: Connection after ``begin`` and ``set_market``.
+        run: The run.
+        plans: The batch; memory grows with it, the result does not depend on it.
 
     Returns:
-        The feature columns: files in the order of the settings, columns in each file's order.
+        The feature columns (files in the order of the settings, columns in each file's order),
+        and the rows of every ticker that has any, sorted by ticker.
 
     Raises:
         SnapshotError: If a statement fails, or a feature relation breaks its contract.
     """
-    conn.execute("set variable z_window = $n::integer", {"n": params.z_window})
-    conn.execute("set variable z_clip = $clip::double", {"clip": params.z_clip})
-    _create_list(conn, "feature_batch_tickers", tickers)
-    for relation in (*_BATCH_RELATIONS, *sql.names):
-        _create(conn, relation, sql.text(relation))
-    columns = _feature_columns(conn, sql.names)
-    joins = "\n".join(f"left join {name} using (ticker, session_date)" for name in sql.names)
-    _create(
-        conn,
-        "raw_features",
-        f"select * from (select ticker, session_date from int_bars)\n{joins}",
-    )
-    for relation in _MARTS:
-        _create(conn, relation, sql.text(relation))
-    return columns
+    read_bars(conn, run, plans)
+    return features_of_bars(conn, run, plans)
 
 
-def check_no_look_ahead(
-    conn: DuckDBPyConnection,
-    sql: FeatureSql,
-    params: FeatureParams,
-    index: str | None,
-    index_tickers: Sequence[str],
-) -> None:
-    """Change, then remove, every bar after a cut: no feature up to the cut may differ by a bit.
-
-    Runs on the index and the few tickers with the longest histories, since it judges the SQL
-    and not the data. ``int_adjusted_bars`` is as before when it returns; relations built from it
-    are not: call ``prepare_market`` afterwards.
-
-    Raises:
-        SnapshotError: If a feature knew later bars; names the features.
-    """
-    tickers = _longest_histories(conn, index_tickers)
-    _create_list(conn, "leakage_tickers", [*tickers, *([index] if index else [])])
-    conn.execute("alter table int_adjusted_bars rename to kept_adjusted_bars")
-    try:
-        _create(conn, "leakage_cut", _LEAKAGE_CUT)
-        for name, world in _LEAKAGE_WORLDS.items():
-            _create(conn, "int_adjusted_bars", world)
-            prepare_market(conn, sql, index, index_tickers)
-            columns = compute_features(conn, sql, params, tickers)
-            for relation in ("raw_features", "feature_z_scores"):
-                if name == "as they are":
-                    _create(conn, f"expected_{relation}", f"from {relation}")
-                else:
-                    _compare_up_to_cut(conn, relation, columns, name)
-    finally:
-        conn.execute("drop table if exists int_adjusted_bars")
-        conn.execute("alter table kept_adjusted_bars rename to int_adjusted_bars")
+def features_of_bars(
+    conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]
+) -> tuple[tuple[str, ...], list[TickerFeatures]]:
+    """``compute_features`` of the bars that ``int_adjusted_bars`` holds already."""
+    for relation in run.sql.batch_relations:
+        create(conn, relation, run.sql.text(relation))
+    columns = _feature_columns(conn, run.sql.names)
+    bars = conn.sql("select ticker, session_date, open, close from int_bars").to_arrow_table()
+    values = np.empty((len(columns), bars.num_rows), np.int64)
+    valid = np.empty(values.shape, np.bool_)
+    row = 0
+    for name in run.sql.names:
+        for column in _fetch_e12(conn, name, bars.num_rows):
+            valid[row] = column.is_valid().to_numpy(zero_copy_only=False)
+            values[row] = column.fill_null(0).to_numpy()
+            row += 1
+    return columns, _split(bars, values, valid, run, plans, _restart_points(conn, run.sql))
 
 
-# Three quarters into the sessions, so that slow features are warm before it.
-_LEAKAGE_CUT = """
-select quantile_disc(session_date, 0.75) as session_date
-from kept_adjusted_bars where ticker in (select ticker from leakage_tickers)
-"""
-_LEAKAGE_WORLDS = {
-    "as they are": """
-        from kept_adjusted_bars where ticker in (select ticker from leakage_tickers)
-    """,
-    "changed": """
-        select * exclude (shock) replace (
-            open * shock as open, high * shock as high, low * shock as low,
-            close * shock as close, raw_close * shock as raw_close, volume * shock as volume
+def _split(
+    bars: pa.Table,
+    values: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.bool_],
+    run: FeatureRun,
+    plans: Sequence[TickerPlan],
+    points: pa.Table,
+) -> list[TickerFeatures]:
+    by_ticker = {plan.ticker: plan for plan in plans}
+    sessions = bars["session_date"].to_numpy().astype("datetime64[D]")
+    prices = np.stack([bars[name].to_numpy() for name in ("open", "close")])
+    points_of = dict(ticker_slices(points))
+    done = []
+    start = 0
+    for ticker, part in ticker_slices(bars):
+        plan, end = by_ticker[ticker], start + part.num_rows
+        scores = z_scores(
+            values[:, start:end], valid[:, start:end], run.params.z_window, run.params.z_clip
         )
-        from (
-            select *, case
-                when session_date > (select session_date from leakage_cut)
-                    then 1.2 + hash(ticker, session_date) % 1000 / 1000
-                else 1
-            end as shock
-            from kept_adjusted_bars where ticker in (select ticker from leakage_tickers)
+        skip = plan.first_row - plan.first_bar_number
+        rows = slice(start + skip, end)
+        done.append(
+            TickerFeatures(
+                ticker,
+                sessions[rows],
+                prices[:, rows],
+                values[:, rows],
+                valid[:, rows],
+                scores[:, skip:],
+                points_of.get(ticker, points.slice(0, 0)).drop_columns(["ticker"]),
+            )
         )
-    """,
-    "removed": """
-        from kept_adjusted_bars
-        where ticker in (select ticker from leakage_tickers)
-            and session_date <= (select session_date from leakage_cut)
-    """,
-}
+        start = end
+    return done
 
 
-def _compare_up_to_cut(
-    conn: DuckDBPyConnection, relation: str, columns: Sequence[str], world: str
-) -> None:
-    differs = ", ".join(
-        f'count(*) filter (now."{column}" is distinct from before."{column}")' for column in columns
-    )
-    cut, *counts = conn.execute(
-        f"select any_value(leakage_cut.session_date)::varchar, {differs} "
-        f"from expected_{relation} as before cross join leakage_cut "
-        f"left join {relation} as now "
-        f"on before.ticker = now.ticker and before.session_date = now.session_date "
-        f"where before.session_date <= leakage_cut.session_date"
-    ).fetchall()[0]
-    leaking = [
-        f"{column} ({count} rows)" for column, count in zip(columns, counts, strict=True) if count
-    ]
-    if leaking:
+def _restart_points(conn: DuckDBPyConnection, sql: FeatureSql) -> pa.Table:
+    smoothers = "int_smoothers" in sql.batch_relations
+    states = ", ".join(name if smoothers else f"null::double as {name}" for name in STATES)
+    return conn.sql(
+        f"select ticker, bar_number, session_date, close, {states} "
+        f"from {'int_smoothers' if smoothers else 'int_bars'} "
+        f"where bar_number > 0 and bar_number % {RESTART_BARS} = 0 order by ticker, bar_number"
+    ).to_arrow_table()
+
+
+def _fetch_e12(conn: DuckDBPyConnection, name: str, n_bars: int) -> Iterator[pa.Array]:
+    # Shipped relations lie in the order of int_bars, so no join is needed; it is checked.
+    selected = "to_e12(columns(feature.* exclude (ticker, session_date)))"
+    with named_failure(name):
+        found = conn.sql(
+            f"select bars.ticker is distinct from feature.ticker "
+            f"or bars.session_date is distinct from feature.session_date, {selected} "
+            f"from int_bars as bars positional join {name} as feature"
+        ).to_arrow_table()
+        if found.num_rows != n_bars or np.any(found.column(0).to_numpy()):
+            found = conn.sql(
+                f"select false, {selected} from int_bars as bars "
+                f"left join {name} as feature using (ticker, session_date) "
+                f"order by bars.ticker, bars.session_date"
+            ).to_arrow_table()
+    if found.num_rows != n_bars:
         raise SnapshotError(
-            f"{relation}: with the bars after {cut} {world}, rows up to that session differ, "
-            f"expected not one bit: {', '.join(leaking)}; these features look ahead. Nothing "
-            f"was published: let their SQL read only bars up to the current one"
+            f"marts/features/{name}.sql: gives {found.num_rows} rows for {n_bars} bars, expected "
+            f"at most one for each ticker and session: correct its select"
         )
-
-
-def _longest_histories(conn: DuckDBPyConnection, index_tickers: Sequence[str]) -> list[str]:
-    _create_list(conn, "feature_index_tickers", index_tickers)
-    rows = conn.execute(
-        "select ticker from int_adjusted_bars "
-        "where ticker not in (select ticker from feature_index_tickers) "
-        "group by ticker order by count(*) desc, ticker limit $n",
-        {"n": _LEAKAGE_TICKERS},
-    ).fetchall()
-    return [str(ticker) for (ticker,) in rows]
+    for column in found.columns[1:]:
+        yield column.combine_chunks()
 
 
 def _feature_columns(conn: DuckDBPyConnection, names: Sequence[str]) -> tuple[str, ...]:
@@ -273,26 +229,3 @@ def _feature_columns(conn: DuckDBPyConnection, names: Sequence[str]) -> tuple[st
                 )
             owner[column] = name
     return tuple(owner)
-
-
-def _create(conn: DuckDBPyConnection, relation: str, select: str) -> None:
-    with _named_failure(relation):
-        conn.execute(f"create or replace temp table {relation} as\n{select}")
-
-
-def _create_list(conn: DuckDBPyConnection, relation: str, tickers: Sequence[str]) -> None:
-    conn.execute(
-        f"create or replace temp table {relation} as select unnest($tickers::varchar[]) as ticker",
-        {"tickers": list(tickers)},
-    )
-
-
-@contextmanager
-def _named_failure(relation: str) -> Iterator[None]:
-    try:
-        yield
-    except Error as error:
-        raise SnapshotError(
-            f"relation {relation}: its SQL does not run on these bars: {error}; correct "
-            f"{relation}.sql, or look for prices beyond 1e25 where a value is out of range"
-        ) from error

@@ -1,48 +1,46 @@
 """Publish a source's features as an immutable snapshot that the training plane reads.
 
-The id is a hash of the bars' content, the SQL text and the settings of the features: the same
-bars and SQL give the same id, in whatever order and batches they came.
+The id is a hash of the published values, the SQL text and the settings of the features: the same
+bars and SQL give the same id, in whatever order and batches they came. What a snapshot published
+before has in common with the new one is taken over, to the same bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from transfergate.calendars import exchange_sessions
 from transfergate.errors import SnapshotError
-from transfergate.settings import FeatureParams, UniverseParams
+from transfergate.settings import FeatureParams, UniverseParams, WarehouseParams
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
-from transfergate.storage.bars import INSTRUMENT_SCHEMA
-from transfergate.warehouse.features import (
-    KEYS,
-    FeatureSql,
-    check_no_look_ahead,
-    compute_features,
-    prepare_market,
-    read_bars,
-    read_feature_sql,
+from transfergate.warehouse.batch_bars import (
+    FeatureRun,
+    TickerPlan,
 )
+from transfergate.warehouse.changes import changed_tickers
+from transfergate.warehouse.feature_checks import check_features
+from transfergate.warehouse.feature_sql import read_feature_sql
+from transfergate.warehouse.market import changed_market, whole_market
+from transfergate.warehouse.snapshot_files import BaseSnapshot
+from transfergate.warehouse.snapshot_manifest import (
+    identity,
+    instruments_of,
+    snapshot_sessions,
+    traded_sessions,
+)
+from transfergate.warehouse.snapshot_writer import SnapshotPlan, write_snapshot
 
 log = logging.getLogger(__name__)
 
-BATCH_TICKERS = 250
-ORDINAL_ORIGIN = date(1990, 1, 1)
-_LAYOUT = "1"  # of the files and the manifest; part of the id
-_BAR_COLUMNS = ("open", "high", "low", "close", "volume", "raw_close")
+_LAYOUT = "2"  # of the files and the manifest; part of the id
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class SnapshotRequest:
         universe: Names the index; sources and targets that are index series are published too.
         calendar: Exchange calendar of the sessions.
         sql_dir: Folder of the SQL.
-        as_of: Bars and actions known at that moment; None for all.
+        as_of: Bars known at that moment; None for all.
+        resources: Threads, memory and size of batches.
     """
 
     source: str
@@ -64,6 +63,12 @@ class SnapshotRequest:
     calendar: str
     sql_dir: Path
     as_of: datetime | None = None
+    resources: WarehouseParams = field(default_factory=WarehouseParams)
+
+    def is_index(self, ticker: str) -> bool:
+        """Index series are the declared one and all with a caret, unless somebody trades them."""
+        traded = {*self.universe.sources, *self.universe.targets}
+        return ticker not in traded and (ticker == self.universe.index or ticker.startswith("^"))
 
 
 @dataclass(frozen=True)
@@ -82,191 +87,199 @@ class PublishedSnapshot:
 def publish_snapshot(
     conn: DuckDBPyConnection, store: ArtefactStore, request: SnapshotRequest
 ) -> PublishedSnapshot:
-    """Compute, check and publish a snapshot; do nothing if it is there already.
+    """Compute, check and publish a snapshot; compute only what changed since an earlier one.
 
     Nothing is visible before all checks have passed: files are written aside, the manifest
-    last, and the folder is renamed at once.
+    last, and the folder is renamed at once. Then the warehouse notes which moment it stands for.
 
     Args:
-        conn: An open warehouse with ``bar_revisions`` and ``bars_adjusted``; only read.
+        conn: An open warehouse with ``bar_revisions`` and ``bars_adjusted``, in no transaction.
         store: Where ``snapshots/<id>/`` is published.
         request: What to publish.
 
     Raises:
-        SnapshotError: If there are no bars, a feature file does not run or looks ahead, or a
-            check of ``sql/checks/snapshot_*.sql`` finds a row; nothing is published.
+        SnapshotError: If there are no bars, a feature file does not run, looks ahead or needs
+            more earlier bars than it declares, or a check of ``sql/checks/snapshot_*.sql`` finds
+            a row; nothing is published.
         SettingsError: If the calendar does not exist.
     """
-    sql = read_feature_sql(request.sql_dir, request.features.names)
-    read_bars(conn, sql, request.source, request.as_of)
-    tickers, index_tickers = _roles(conn, request)
-    index = request.universe.index
-    if index not in (*tickers, *index_tickers):
-        index = None
-    manifest: dict[str, Any] = {
-        "source": request.source,
-        "tickers": tickers,
-        "index": index_tickers,
-        "index_return": index or "equal_weight",
-        "z_window": request.features.z_window,
-        "z_clip": request.features.z_clip,
-        "calendar": request.calendar,
-        "instruments": _instruments(conn, tickers),
-        "sql_hash": sql.hash,
-        "bars_hash": _bars_hash(conn, [*tickers, *index_tickers]),
-    }
-    manifest["id"] = content_hash(_LAYOUT, json_bytes(manifest))
-    key = f"snapshots/{manifest['id']}"
-    if store.exists(f"{key}/manifest.json"):
-        log.info("snapshot %s exists, made of the same bars and SQL: nothing to do", manifest["id"])
-        return PublishedSnapshot(store.read_json(f"{key}/manifest.json"), created=False)
-    check_no_look_ahead(conn, sql, request.features, index, index_tickers)
-    prepare_market(conn, sql, index, index_tickers)
-    manifest |= _sessions(conn, request.calendar)
-    # What a rebuild needs and the content does not depend on: not part of the id.
-    manifest |= {"feature_names": list(sql.names), "as_of": _moment(conn)}
-    created = store.publish_folder(key, lambda folder: _write(conn, folder, manifest, sql, request))
-    log.info("snapshot %s: %d tickers, created %s", manifest["id"], len(tickers), created)
-    return PublishedSnapshot(store.read_json(f"{key}/manifest.json"), created)
+    conn.execute(f"set threads = {request.resources.threads}")
+    conn.execute(f"set memory_limit = '{request.resources.memory_limit_mb} MB'")
+    run = _run(conn, request)
+    bars = _bars(conn, request, run)
+    key = _features_key(request, run)
+    noted = _noted(conn, store, request, key, run.as_of)
+    if noted and noted[1] == run.as_of:
+        log.info("snapshot %s stands for these bars: nothing to do", noted[0].manifest["id"])
+        return PublishedSnapshot(noted[0].manifest, created=False)
+    check_features(conn, run, [ticker for ticker in bars if not request.is_index(ticker)])
+    plan = _plan(conn, request, run, bars, noted)
 
-
-def _moment(conn: DuckDBPyConnection) -> str:
-    ((microseconds,),) = conn.execute("select epoch_us(getvariable('as_of'))").fetchall()
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
-    return moment.isoformat(timespec="microseconds")
-
-
-def _roles(conn: DuckDBPyConnection, request: SnapshotRequest) -> tuple[list[str], list[str]]:
-    # Index series are the declared one and all that carry a caret, unless somebody trades them.
-    present = [
-        str(row[0])
-        for row in conn.execute(
-            "select distinct ticker from int_adjusted_bars order by ticker"
-        ).fetchall()
-    ]
-    traded = {*request.universe.sources, *request.universe.targets}
-    index = [
-        ticker
-        for ticker in present
-        if ticker not in traded and (ticker == request.universe.index or ticker.startswith("^"))
-    ]
-    tickers = [ticker for ticker in present if ticker not in index]
-    if not tickers:
-        raise SnapshotError(
-            f"source {request.source!r}: all {len(index)} tickers are index series "
-            f"({', '.join(index[:5])}), expected at least one to trade: name it in "
-            f"sources.{request.source}.universe.sources or targets"
-        )
-    return tickers, index
-
-
-def _instruments(conn: DuckDBPyConnection, tickers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    # What was said of the published tickers as of the snapshot's moment; nulls are left out.
-    table = conn.sql(
-        f"select {', '.join(INSTRUMENT_SCHEMA.names)} "
-        "from instruments_as_of(getvariable('source_name'), getvariable('as_of')) "
-        "where list_contains($tickers, ticker) order by ticker",
-        params={"tickers": list(tickers)},
-    ).to_arrow_table()
-    return {
-        row.pop("ticker"): {name: value for name, value in row.items() if value is not None}
-        for row in table.to_pylist()
-    }
-
-
-def _bars_hash(conn: DuckDBPyConnection, tickers: Sequence[str]) -> str:
-    digest = hashlib.sha256()
-    query = (
-        f"select ticker, session_date, {', '.join(_BAR_COLUMNS)} from int_adjusted_bars "
-        f"where list_contains($tickers, ticker) order by ticker, session_date"
-    )
-    for batch in _batches(sorted(tickers)):
-        bars = conn.sql(query, params={"tickers": batch}).to_arrow_table()
-        for ticker, table in _by_ticker(bars):
-            days = np.ascontiguousarray(table["session_date"].cast(pa.int32()), dtype="<i4")
-            parts = [ticker.encode(), days.tobytes()]
-            for name in _BAR_COLUMNS:
-                column = table[name].cast(pa.float64()).to_numpy()
-                parts.append(np.ascontiguousarray(column, dtype="<f8").tobytes())
-            digest.update(content_hash(*parts, length=64).encode())
-    return digest.hexdigest()[:16]
-
-
-def _batches(tickers: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(tickers), BATCH_TICKERS):
-        yield list(tickers[start : start + BATCH_TICKERS])
-
-
-def _sessions(conn: DuckDBPyConnection, calendar: str) -> dict[str, Any]:
-    traded = {
-        row[0]
-        for row in conn.execute(
-            "select distinct session_date from int_adjusted_bars "
-            "where ticker not in (select ticker from feature_index_tickers)"
-        ).fetchall()
-    }
-    first, last = min(traded), max(traded)
-    day = timedelta(days=1)
-    ordinal = len(exchange_sessions(calendar, ORDINAL_ORIGIN, first - day)) - len(
-        exchange_sessions(calendar, first, ORDINAL_ORIGIN - day)
-    )
-    sessions = sorted(traded | set(exchange_sessions(calendar, first, last)))
-    return {
-        "sessions": [session.isoformat() for session in sessions],
-        "first_session_ordinal": ordinal,
-    }
-
-
-def _write(
-    conn: DuckDBPyConnection,
-    folder: Path,
-    manifest: dict[str, Any],
-    sql: FeatureSql,
-    request: SnapshotRequest,
-) -> None:
-    rows: dict[str, int] = {}
-    files: dict[str, dict[str, str]] = {}
-    columns: tuple[str, ...] = ()
-    for batch in _batches(manifest["tickers"]):
-        columns = compute_features(conn, sql, request.features, batch)
-        _run_checks(conn, request.sql_dir)
-        selected = ", ".join(f'"{name}"' for name in (*KEYS, "open", "close", *columns))
-        table = conn.sql(f"select {selected} from snapshot_rows order by ticker, session_date")
-        for ticker, part in _by_ticker(table.to_arrow_table()):
-            name = f"{quote(ticker, safe='')}.parquet"
-            pq.write_table(part.drop_columns(["ticker"]), folder / name, compression="zstd")
-            rows[ticker] = part.num_rows
-            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            files[ticker] = {"name": name, "sha256": digest}
-    manifest |= {
-        "features": list(columns),
-        "rows": rows,
-        "files": files,
-        "versions": {
+    def write(folder: Path) -> str:
+        manifest = write_snapshot(conn, plan, folder, request.sql_dir, request.resources, bars)
+        manifest |= _settings(conn, request, run, bars, manifest["tickers"])
+        manifest |= snapshot_sessions(plan.market, request.calendar, plan.base)
+        manifest["id"] = content_hash(_LAYOUT, json_bytes(identity(manifest)))
+        manifest["versions"] = {
             name: importlib.metadata.version(name)
             for name in ("duckdb", "pyarrow", "exchange_calendars")
+        }
+        (folder / "manifest.json").write_bytes(json_bytes(manifest))
+        return str(manifest["id"])
+
+    snapshot_id, created = store.publish_named_folder("snapshots", write)
+    conn.execute(
+        "insert into feature_publishes select $source, $key, $as_of::timestamptz, $id "
+        "where not exists (from feature_publishes where source = $source "
+        "and features_key = $key and as_of = $as_of::timestamptz and snapshot_id = $id)",
+        {
+            "source": request.source,
+            "key": key,
+            "as_of": run.as_of.isoformat(),
+            "id": snapshot_id,
         },
+    )
+    log.info("snapshot %s: computed %d of %d tickers", snapshot_id, len(plan.plans), len(bars))
+    return PublishedSnapshot(store.read_json(f"snapshots/{snapshot_id}/manifest.json"), created)
+
+
+def _run(conn: DuckDBPyConnection, request: SnapshotRequest) -> FeatureRun:
+    # The last load that is seen, so that the same loads give the same moment.
+    ((microseconds,),) = conn.execute(
+        "select epoch_us(last_known_at($source, $moment::timestamptz))",
+        {
+            "source": request.source,
+            "moment": request.as_of.isoformat() if request.as_of else "infinity",
+        },
+    ).fetchall()
+    if microseconds is None:
+        raise _no_bars(request)
+    sql = read_feature_sql(request.sql_dir, request.features.names, request.features.extra_dir)
+    as_of = _moment(microseconds)
+    return FeatureRun(sql, request.features, request.source, as_of, request.universe.index)
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def _no_bars(request: SnapshotRequest) -> SnapshotError:
+    return SnapshotError(
+        f"source {request.source!r}: the warehouse has no bars as of {request.as_of or 'now'}, "
+        f"expected at least one: ingest this source first"
+    )
+
+
+def _bars(conn: DuckDBPyConnection, request: SnapshotRequest, run: FeatureRun) -> dict[str, int]:
+    # Ticker -> about how many bars; one whose latest revisions have no close drops out later.
+    tickers: dict[str, int] = dict(
+        conn.execute(
+            "select ticker, count(*) from bar_revisions where source = $source "
+            "and known_at <= $as_of::timestamptz and isfinite(close) "
+            "group by ticker order by ticker",
+            {"source": request.source, "as_of": run.as_of.isoformat()},
+        ).fetchall()
+    )
+    if not tickers:
+        raise _no_bars(request)
+    if all(map(request.is_index, tickers)):
+        raise SnapshotError(
+            f"source {request.source!r}: all {len(tickers)} tickers are index series "
+            f"({', '.join(list(tickers)[:5])}), expected at least one to trade: name it in "
+            f"sources.{request.source}.universe.sources or targets"
+        )
+    return tickers
+
+
+def _features_key(request: SnapshotRequest, run: FeatureRun) -> str:
+    # All that decides about features beside the bars; the views that give the bars among it.
+    views = sorted((request.sql_dir / "staging").glob("*.sql"))
+    traded = sorted({*request.universe.sources, *request.universe.targets})
+    settings = {
+        "layout": _LAYOUT,
+        "calendar": [request.calendar, importlib.metadata.version("exchange_calendars")],
+        "z_window": run.params.z_window,
+        "z_clip": run.params.z_clip,
+        "index": run.index,
+        "traded_index": [name for name in traded if name.startswith("^") or name == run.index],
+        "warm_up": run.sql.warm_up,
     }
-    (folder / "manifest.json").write_bytes(json_bytes(manifest))
+    return content_hash(run.sql.hash, json_bytes(settings), *(view.read_bytes() for view in views))
 
 
-def _run_checks(conn: DuckDBPyConnection, sql_dir: Path) -> None:
-    for path in sorted((sql_dir / "checks").glob("snapshot_*.sql")):
-        text = path.read_text()
-        found = conn.sql(text).limit(3).fetchall()
-        if found:
-            rule = text.splitlines()[0].removeprefix("--").strip()
-            raise SnapshotError(
-                f"checks/{path.name}: {rule} Expected no row, found for example "
-                f"{'; '.join(str(row) for row in found)}. Nothing was published: correct the "
-                f"feature whose file was changed last"
-            )
+def _noted(
+    conn: DuckDBPyConnection,
+    store: ArtefactStore,
+    request: SnapshotRequest,
+    key: str,
+    as_of: datetime,
+) -> tuple[BaseSnapshot, datetime] | None:
+    """The snapshot of the nearest moment whose files are there, and that moment."""
+    rows = conn.execute(
+        "select snapshot_id, epoch_us(as_of) from feature_publishes "
+        "where source = $source and features_key = $key "
+        "order by abs(epoch(as_of) - epoch($as_of::timestamptz)), snapshot_id",
+        {"source": request.source, "key": key, "as_of": as_of.isoformat()},
+    ).fetchall()
+    for snapshot_id, moment in rows:
+        path = f"snapshots/{snapshot_id}/manifest.json"
+        if store.exists(path):
+            return BaseSnapshot(store, store.read_json(path)), _moment(moment)
+    return None
 
 
-def _by_ticker(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    # The table is sorted by ticker: each ticker is one slice.
-    runs = pc.run_end_encode(table["ticker"].combine_chunks()) if table.num_rows else None
-    start = 0
-    for ticker, end in zip(runs.values, runs.run_ends, strict=True) if runs else ():
-        yield ticker.as_py(), table.slice(start, end.as_py() - start).combine_chunks()
-        start = end.as_py()
+def _plan(
+    conn: DuckDBPyConnection,
+    request: SnapshotRequest,
+    run: FeatureRun,
+    bars: dict[str, int],
+    noted: tuple[BaseSnapshot, datetime] | None,
+) -> SnapshotPlan:
+    published = [ticker for ticker in bars if not request.is_index(ticker)]
+    if noted is None:
+        market = whole_market(conn, run, request.resources, bars, request.is_index)
+        plans = {ticker: TickerPlan(ticker) for ticker in published}
+        return SnapshotPlan(run, market, plans, published, _recent_from(market, run))
+    base, base_as_of = noted
+    changed = changed_tickers(conn, run, base_as_of)
+    market, market_from = changed_market(
+        conn, run, request.resources, bars, request.is_index, base, base_as_of, changed
+    )
+    needed = run.sql.warm_up + run.params.z_window
+    plans = {}
+    for ticker in published:
+        days = [day for day in (changed.get(ticker), market_from) if day is not None]
+        if days and (ticker in changed or base.has_rows_from(ticker, min(days))):
+            plans[ticker] = base.plan(ticker, min(days), needed)
+    return SnapshotPlan(run, market, plans, published, _recent_from(market, run), base)
+
+
+def _recent_from(market: pa.Table, run: FeatureRun) -> date:
+    traded = traded_sessions(market)
+    if not traded:
+        raise SnapshotError(
+            f"source {run.source!r}: no bar as of {run.as_of} has a close, expected at least one: "
+            f"look at its bars and its quarantine"
+        )
+    return date(traded[-1].year, 1, 1)
+
+
+def _settings(
+    conn: DuckDBPyConnection,
+    request: SnapshotRequest,
+    run: FeatureRun,
+    bars: dict[str, int],
+    tickers: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "source": request.source,
+        "index": [ticker for ticker in bars if request.is_index(ticker)],
+        "index_return": run.index if run.index in bars else "equal_weight",
+        "z_window": run.params.z_window,
+        "z_clip": run.params.z_clip,
+        "calendar": request.calendar,
+        "instruments": instruments_of(conn, run, tickers),
+        "sql_hash": run.sql.hash,
+        "feature_names": list(run.sql.names),
+        "as_of": run.as_of.isoformat(timespec="microseconds"),
+    }

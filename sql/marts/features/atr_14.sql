@@ -1,5 +1,6 @@
 -- Average true range over 14 sessions, Wilder's smoothing, as a fraction of the close.
 -- Grain: ticker × session_date. Known after that session's close.
+-- warm_up: 0
 select
     ticker,
     session_date,

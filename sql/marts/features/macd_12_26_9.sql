@@ -1,5 +1,6 @@
 -- MACD(12, 26, 9): line, signal and histogram, as fractions of the close, so free of scale.
 -- Grain: ticker × session_date. Known after that session's close.
+-- warm_up: 0
 select
     ticker,
     session_date,

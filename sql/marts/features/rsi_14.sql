@@ -1,5 +1,6 @@
 -- Relative strength index over 14 sessions, Wilder's smoothing. 0 … 100; 50 where nothing moved.
 -- Grain: ticker × session_date. Known after that session's close.
+-- warm_up: 0
 select
     ticker,
     session_date,

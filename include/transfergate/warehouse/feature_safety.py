@@ -1,0 +1,111 @@
+"""Refuse feature files that do more than select from the bars of a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from duckdb import DuckDBPyConnection, Error
+
+from transfergate.errors import SnapshotError
+from transfergate.warehouse.feature_sql import FeatureSql
+
+READABLE = ("int_bars", "int_running_sums", "int_smoothers")
+"""Relations that a feature file may read."""
+OUR_MACROS = (
+    *("to_e12", "scaled_covariance", "is_constant", "trailing_sum"),
+    *("wilder_step", "ema_step", "z_from_moments"),
+    "nullif",  # in DuckDB a macro too
+)
+_ROW_FUNCTIONS = ("unnest", "range", "generate_series")
+# Functions of the moment that are written without parentheses, and so look like columns.
+_MOMENTS = {
+    *("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"),
+    *("current_user", "session_user", "user", "current_catalog", "current_schema", "today"),
+}
+
+
+def check_safe(conn: DuckDBPyConnection, sql: FeatureSql) -> None:
+    """Parse every feature file, without running it.
+
+    Raises:
+        SnapshotError: If a file holds anything but one select, reads a table, file or table
+            function beyond ``READABLE``, or calls a function whose result is not the same on
+            every call.
+    """
+    steady = {
+        str(row[0])
+        for row in conn.execute(
+            "select function_name from duckdb_functions() where internal "
+            "group by function_name having bool_and(stability = 'CONSISTENT')"
+        ).fetchall()
+    }
+    for name in sql.names:
+        path = f"marts/features/{name}.sql"
+        for found, expected in _faults(_parsed(conn, path, sql.text(name)), steady):
+            raise SnapshotError(
+                f"{path}: found {found}, expected {expected}; nothing was run: a feature file is "
+                f"one select over {', '.join(READABLE)}"
+            )
+
+
+def _parsed(conn: DuckDBPyConnection, path: str, text: str) -> Any:
+    try:
+        statements = conn.extract_statements(text)
+    except Error as error:
+        raise SnapshotError(f"{path}: DuckDB cannot parse it: {error}; correct it") from error
+    if len(statements) != 1:
+        raise SnapshotError(
+            f"{path}: found {len(statements)} statements, expected one select; nothing was run: "
+            f"remove the others"
+        )
+    ((tree,),) = conn.execute("select json_serialize_sql($sql::varchar)", {"sql": text}).fetchall()
+    parsed = json.loads(tree)
+    if parsed["error"]:
+        kind = str(statements[0].type).rpartition(".")[2].lower()
+        raise SnapshotError(
+            f"{path}: found a statement of type {kind}, expected a select; nothing was run: a "
+            f"feature file neither writes nor changes settings"
+        )
+    return parsed["statements"]
+
+
+def _faults(tree: Any, steady: set[str]) -> Iterator[tuple[str, str]]:
+    nodes = list(_nodes(tree))
+    named = {
+        str(entry["key"])
+        for node in nodes
+        if isinstance(node.get("cte_map"), dict)
+        for entry in node["cte_map"]["map"]
+    }
+    for node in nodes:
+        kind, name = node.get("type"), _function(node)
+        if kind == "BASE_TABLE":
+            path = node["qualified_name"]["path"]
+            if len(path) != 1 or path[0] not in {*READABLE, *named}:
+                yield f"table or file {'.'.join(path)!r}", f"one of {', '.join(READABLE)}"
+        elif kind == "TABLE_FUNCTION":
+            called = _function(node["function"])
+            if called not in _ROW_FUNCTIONS:
+                yield f"table function {called}()", "no reading of files, tables or queries by name"
+        elif kind == "COLUMN_REF" and node["column_names"][-1].lower() in _MOMENTS:
+            yield node["column_names"][-1], "nothing that depends on when or by whom it is run"
+        elif name and name not in steady and name not in (*OUR_MACROS, *_ROW_FUNCTIONS):
+            yield f"function {name}()", "functions that give the same result on every call"
+
+
+def _function(node: dict[str, Any]) -> str | None:
+    if node.get("class") not in ("FUNCTION", "WINDOW"):
+        return None
+    return str(node.get("function_name", "")).lower()
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)

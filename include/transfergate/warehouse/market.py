@@ -1,0 +1,117 @@
+"""The market's return of each session, kept as sums, so that a change costs what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from duckdb import DuckDBPyConnection
+
+from transfergate.settings import WarehouseParams
+from transfergate.warehouse.batch_bars import (
+    FeatureRun,
+    TickerPlan,
+    feature_worker,
+)
+from transfergate.warehouse.batches import cut_batches, in_parallel
+from transfergate.warehouse.features import (
+    MARKET_SCHEMA,
+    market_sums,
+    set_market,
+)
+from transfergate.warehouse.snapshot_files import BaseSnapshot
+
+_ADDED_UP = """
+select
+    session_date,
+    sum(bars)::bigint as bars,
+    sum(return_count)::bigint as return_count,
+    sum(total_e12)::decimal(38, 0) as total_e12,
+    sum(declared_count)::bigint as declared_count,
+    sum(declared_total_e12)::decimal(38, 0) as declared_total_e12
+from market_parts
+group by session_date
+having sum(bars) > 0 or sum(return_count) > 0 or sum(declared_count) > 0
+order by session_date
+"""
+_FIRST_DIFFERENCE = """
+select min(session_date)
+from returns_then
+full outer join int_index_returns as returns_now using (session_date)
+where returns_then.index_return_e12 is distinct from returns_now.index_return_e12
+"""
+
+
+def whole_market(
+    conn: DuckDBPyConnection,
+    run: FeatureRun,
+    resources: WarehouseParams,
+    bars: Mapping[str, int],
+    is_index: Callable[[str], bool],
+) -> pa.Table:
+    """Sums over all tickers (``bars``: ticker -> about how many bars), in ``MARKET_SCHEMA``."""
+    plans = [TickerPlan(ticker, is_index=is_index(ticker)) for ticker in sorted(bars)]
+    return _added_up(conn, run, _sums(conn, run, resources, plans, bars))
+
+
+def changed_market(
+    conn: DuckDBPyConnection,
+    run: FeatureRun,
+    resources: WarehouseParams,
+    bars: Mapping[str, int],
+    is_index: Callable[[str], bool],
+    base: BaseSnapshot,
+    base_as_of: datetime,
+    changed: Mapping[str, date],
+) -> tuple[pa.Table, date | None]:
+    """The sums of a base, plus what changed tickers add now, less what they added then.
+
+    Returns:
+        The sums, and the first session whose return differs from the base's; None if none does.
+    """
+    plans = [
+        replace(base.plan(ticker, day, 1), is_index=is_index(ticker))
+        for ticker, day in sorted(changed.items())
+    ]
+    now = _sums(conn, run, resources, plans, bars)
+    moved = [
+        plan
+        for plan in plans
+        if plan.is_index or base.has_rows_from(plan.ticker, changed[plan.ticker])
+    ]
+    then = _sums(conn, replace(run, as_of=base_as_of), resources, moved, bars)
+    market = _added_up(conn, run, [base.market, *now, *map(_negative, then)])
+    with feature_worker(conn, run) as worker:
+        set_market(worker, run, base.market)
+        worker.execute("create temp table returns_then as from int_index_returns")
+        set_market(worker, run, market)
+        day: date | None = worker.execute(_FIRST_DIFFERENCE).fetchall()[0][0]
+    return market, day
+
+
+def _sums(
+    conn: DuckDBPyConnection,
+    run: FeatureRun,
+    resources: WarehouseParams,
+    plans: Sequence[TickerPlan],
+    bars: Mapping[str, int],
+) -> list[pa.Table]:
+    def sums(batch: list[TickerPlan]) -> pa.Table:
+        with feature_worker(conn, run) as worker:
+            return market_sums(worker, run, batch)
+
+    return in_parallel(sums, cut_batches(plans, bars, resources), resources.threads)
+
+
+def _added_up(conn: DuckDBPyConnection, run: FeatureRun, parts: Sequence[pa.Table]) -> pa.Table:
+    with feature_worker(conn, run) as worker:
+        worker.register("market_parts", pa.concat_tables(parts))
+        return worker.sql(_ADDED_UP).to_arrow_table().cast(MARKET_SCHEMA)
+
+
+def _negative(part: pa.Table) -> pa.Table:
+    columns = [part["session_date"], *(pc.negate(part[name]) for name in part.column_names[1:])]
+    return pa.table(dict(zip(part.column_names, columns, strict=True))).cast(MARKET_SCHEMA)
