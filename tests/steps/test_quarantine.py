@@ -183,6 +183,18 @@ def test_suspected_splits_wait_for_a_reviewer_and_can_be_released_as_genuine(hom
     assert home.ingest(frame)["quarantined"] == 0
 
 
+def test_copies_of_rows_that_wait_do_not_stop_their_release(tmp_path: Path):
+    home = Home(tmp_path, prices="raw")
+    frame = bars()
+    late = (frame["ticker"] == "SRC01") & (frame["session_date"] >= frame["session_date"][90])
+    prices = ["open", "high", "low", "close"]
+    frame.loc[late, prices] /= 2
+    copied = pd.concat([frame, frame[late].tail(1)], ignore_index=True)
+    assert home.ingest(copied)["quarantined"] == late.sum() + 1
+    asked = Asked(source="vendor", ticker="SRC01", reason="suspected_split")
+    assert home.release(asked)["released"] == late.sum()
+
+
 def test_listing_narrows_by_ticker_reason_and_dates(home, loaded):
     whole = list_quarantine(home.settings, Asked())
     assert whole["rows"] == sum(whole["tickers"].values()) == 4

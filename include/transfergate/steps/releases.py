@@ -122,6 +122,8 @@ def _chosen(
             if sessions.get((row["ticker"], row["session_date"]), row["batch_id"])
             == row["batch_id"]
         ]
+        if not wanted:
+            found = _without_copies(found)
         if found:
             _check_releasable(report, found)
             sources.add(report["source"])
@@ -142,6 +144,18 @@ def _chosen(
     if not rows:
         raise QuarantineError("no quarantined row fits; see transfergate quarantine list")
     return sources.pop(), rows
+
+
+def _without_copies(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # Of a row and its copies, the row: the copies say nothing more.
+    originals = {
+        (row["ticker"], row["session_date"]) for row in rows if "no_copy" not in row["reasons"]
+    }
+    return [
+        row
+        for row in rows
+        if "no_copy" not in row["reasons"] or (row["ticker"], row["session_date"]) not in originals
+    ]
 
 
 def _check_releasable(report: dict[str, Any], rows: list[dict[str, Any]]) -> None:
