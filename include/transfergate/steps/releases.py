@@ -102,7 +102,8 @@ def _chosen(
         raise QuarantineError(
             "which rows? Give a batch with --rows, or --source and --ticker, perhaps with dates"
         )
-    sources, rows = set(), []
+    sources: set[str] = set()
+    rows: list[dict[str, Any]] = []
     sessions: dict[tuple[Any, Any], str] = {}
     wanted = set(row_ids)
     refused = None
