@@ -1,4 +1,4 @@
-"""What the checks find in real bars with known flaws: ``python -m benchmarks.data_quality FOLDER``.
+"""What the checks find in real bars with known flaws: ``python -m studies.data_quality FOLDER``.
 
 FOLDER holds Parquet panels of daily bars (columns symbol, date, open … volume) and
 ``known_flaws.csv`` (dataset, symbol, date, kind, detail). Each panel is a source of its own,
