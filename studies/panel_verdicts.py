@@ -36,6 +36,7 @@ from transfergate.settings import FinetuneParams, GateParams, Settings, WalkForw
 from transfergate.steps import chain
 from transfergate.storage import ArtefactStore, content_hash
 
+CANDIDATES = ("finetuned", "zero_shot", "buy_hold")
 RULES = {
     "naive (point estimate above 0)": GateParams(evidence="point", delta_min=0.0),
     "each ticker by itself": GateParams(evidence="ticker"),
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         "rows": {name: bars[name] for name in ("received", "loaded", "quarantined")},
         "seconds": seconds,
         "evaluation": judged["evaluation_id"],
-        "rules": {name: _judged_by(records, params) for name, params in RULES.items()},
+        "rules": {name: by_arm(records, params) for name, params in RULES.items()},
     }
 
 
@@ -122,6 +123,30 @@ def _records(settings: Settings, results: list[dict[str, Any]]) -> pa.Table:
     ledger = Ledger(ArtefactStore(settings.artefact_root))
     trained = [result for result in results if result["status"] == "trained"]
     return pa.concat_tables([ledger.read(item["recipe"], item["ticker"]) for item in trained])
+
+
+def by_arm(records: pa.Table, params: GateParams) -> dict[str, Any]:
+    """Counts of verdicts when each of these arms stands where the fine-tuned one is judged."""
+    return {arm: _judged_by(_in_place_of_finetuned(records, arm), params) for arm in CANDIDATES}
+
+
+def _in_place_of_finetuned(records: pa.Table, arm: str) -> pa.Table:
+    # A reference arm has one series: each seed of the control is paired with it.
+    if arm == "finetuned":
+        return records
+    seeds = pc.unique(records.filter(pc.equal(records["arm"], "scratch"))["seed"]).to_pylist()
+    own = records.filter(pc.equal(records["arm"], arm))
+    copies = [_with(own, arm="finetuned", seed=seed) for seed in seeds]
+    rest = records.filter(pc.not_equal(records["arm"], "finetuned"))
+    return pa.concat_tables([*copies, rest.filter(pc.not_equal(rest["arm"], "zero_shot"))])
+
+
+def _with(table: pa.Table, **values: Any) -> pa.Table:
+    for name, value in values.items():
+        field = table.schema.field(name)
+        constant = pa.array([value] * table.num_rows, field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, constant)
+    return table
 
 
 def _judged_by(records: pa.Table, params: GateParams) -> dict[str, Any]:
