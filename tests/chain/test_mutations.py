@@ -21,6 +21,7 @@ from transfergate.steps import champion as champion_step
 from transfergate.steps import finetuning
 from transfergate.transfer import pretraining
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun
+from transfergate.warehouse import features
 
 from .conftest import market_bars, publish_features, small_settings
 
@@ -96,20 +97,20 @@ def test_an_honest_run_passes_every_audit(
 
 
 def test_z_scores_over_the_whole_sample_are_never_published(
-    settings: Settings, tmp_path: Path
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sql = tmp_path / "sql"
-    shutil.copytree(settings.sql_dir, sql)
-    (sql / "marts" / "feature_z_scores.sql").write_text(
-        "select ticker, session_date, (greatest(-5, least(5, "
-        "(columns(* exclude (ticker, session_date)) "
-        "- avg(columns(* exclude (ticker, session_date))) over whole) "
-        "/ nullif(stddev_samp(columns(* exclude (ticker, session_date))) over whole, 0))))::float "
-        "from raw_features window whole as (partition by ticker)"
-    )
+    def whole_sample(values: Any, valid: Any, window: int, clip: float) -> Any:
+        known = np.where(valid, values.astype(float), np.nan)
+        centre = np.nanmean(known, axis=1, keepdims=True)
+        spread = np.nanstd(known, axis=1, keepdims=True)
+        return np.clip((known - centre) / spread, -clip, clip).astype(np.float32)
+
+    monkeypatch.setattr(features, "z_scores", whole_sample)
+    # Another clip: settings that were never checked before.
+    changed = settings.features.model_copy(update={"z_clip": 4.5})
     before = sorted((settings.artefact_root / "snapshots").iterdir())
     with pytest.raises(SnapshotError, match="look ahead"):
-        steps.build_features(settings.model_copy(update={"sql_dir": sql}), "files")
+        steps.build_features(settings.model_copy(update={"features": changed}), "files")
     assert sorted((settings.artefact_root / "snapshots").iterdir()) == before
 
 
