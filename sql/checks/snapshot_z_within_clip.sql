@@ -1,15 +1,13 @@
--- Every z-score is finite and within ±z_clip. Returns the others.
-with
-long as (
-    unpivot (select * exclude (open, close) from snapshot_rows)
-    on columns(* exclude (ticker, session_date))
-    into name feature value z_score
-)
-
+-- Every z-score is finite and within ±z_clip. Returns the rows of the others.
+-- NaN is greater than any number.
 select
     ticker,
     session_date,
-    feature,
-    z_score
-from long
-where not isfinite(z_score) or abs(z_score) > getvariable('z_clip')::float
+    greatest(*columns(* exclude (ticker, session_date, open, close))) as highest,
+    least(*columns(* exclude (ticker, session_date, open, close))) as lowest
+from snapshot_rows
+where
+    greatest(*columns(* exclude (ticker, session_date, open, close)))
+    > getvariable('z_clip')::float
+    or least(*columns(* exclude (ticker, session_date, open, close)))
+    < -getvariable('z_clip')::float

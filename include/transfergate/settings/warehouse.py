@@ -18,5 +18,5 @@ class WarehouseParams(Params):
         "in Python come on top",
     )
     batch_bars: int = Field(
-        400_000, ge=1000, description="bars computed at once by a thread, about; memory grows"
+        640_000, ge=1000, description="bars computed at once by a thread, about; memory grows"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -214,6 +215,20 @@ def read_bars(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerP
             chosen,
         )
         create(conn, "int_adjusted_bars", run.sql.text("int_adjusted_bars"))
+
+
+def keep_bars(conn: DuckDBPyConnection, file: Path) -> None:
+    """Write ``int_adjusted_bars`` to a file that ``take_bars`` maps into memory."""
+    bars = conn.sql("from int_adjusted_bars").to_arrow_table()
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, bars.schema) as writer:
+        writer.write_table(bars)
+
+
+def take_bars(conn: DuckDBPyConnection, plans: Sequence[TickerPlan], file: Path) -> None:
+    """Fill ``feature_batch`` and ``int_adjusted_bars`` from what ``keep_bars`` wrote."""
+    set_batch(conn, plans)
+    with pa.memory_map(str(file)) as source:
+        conn.register("int_adjusted_bars", pa.ipc.open_file(source).read_all())
 
 
 def ticker_slices(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:

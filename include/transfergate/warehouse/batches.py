@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +18,14 @@ from transfergate.warehouse.batch_bars import (
 _SMALL_BATCH_BARS = 20_000
 _Work = TypeVar("_Work")
 _Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True)
+class KeptBatch:
+    """Tickers to compute at once, and the file of their adjusted bars; None to read them."""
+
+    plans: list[TickerPlan]
+    file: Path | None = None
 
 
 def cut_batches(

@@ -42,6 +42,12 @@ _VERSION = 1
 _TICKERS = 4
 _BY_TICKER = Mapping[str, TickerFeatures]
 
+_REAL_BARS = 1500
+_LAST_BARS = """
+from all_bars
+qualify row_number() over (partition by ticker order by session_date desc) <= {bars}
+order by ticker, session_date
+"""
 # Three quarters into the sessions, so that slow features are warm before it.
 _CUT = "select quantile_disc(session_date, 0.75) as session_date from kept_bars"
 _WORLDS = {
@@ -93,6 +99,8 @@ def check_features(conn: DuckDBPyConnection, run: FeatureRun, tickers: Sequence[
         if run.index and run.index not in tickers:
             plans.append(TickerPlan(run.index, is_index=True))
         read_bars(worker, run, sorted(plans, key=lambda plan: plan.ticker))
+        worker.execute("alter table int_adjusted_bars rename to all_bars")
+        create(worker, "int_adjusted_bars", _LAST_BARS.format(bars=_REAL_BARS))
         _check_worlds(worker, run, plans)
     conn.execute("insert into feature_checks values ($source, $key)", noted)
     log.info("feature SQL %s passed its checks", run.sql.hash)
@@ -110,10 +118,17 @@ def check_sql(conn: DuckDBPyConnection, run: FeatureRun) -> None:
         plans = [TickerPlan(str(ticker)) for ticker in sorted(set(bars["ticker"].to_pylist()))]
         set_batch(worker, plans)
         replace_table(worker, "int_adjusted_bars", bars)
-        _check_worlds(worker, run, plans)
+        columns, expected = _check_worlds(worker, run, plans)
+        everything = "from kept_bars order by ticker, session_date"
+        set_market(worker, run, _market(worker, run, plans, everything))
+        for plan in plans[:2]:
+            _check_alone(worker, run, plan, columns, expected)
+            _check_restarts(worker, run, plan.ticker, columns, expected)
 
 
-def _check_worlds(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]) -> None:
+def _check_worlds(
+    conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]
+) -> tuple[tuple[str, ...], dict[str, TickerFeatures]]:
     conn.execute("alter table int_adjusted_bars rename to kept_bars")
     create(conn, "leakage_cut", _CUT)
     columns, expected = _features(conn, run, plans, "from kept_bars order by ticker, session_date")
@@ -121,10 +136,7 @@ def _check_worlds(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[Tic
     for name, world in _WORLDS.items():
         _, found = _features(conn, run, plans, world)
         _compare_up_to(cut, columns, expected, found, name)
-    set_market(conn, run, _market(conn, run, plans, "from kept_bars order by ticker, session_date"))
-    for plan in plans:
-        _check_alone(conn, run, plan, columns, expected)
-        _check_restarts(conn, run, plan.ticker, columns, expected)
+    return columns, expected
 
 
 def _features(

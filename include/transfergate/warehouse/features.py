@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from transfergate.warehouse.batch_bars import (
     named_failure,
     read_bars,
     replace_table,
+    take_bars,
     ticker_slices,
 )
 from transfergate.warehouse.feature_sql import KEYS, FeatureSql
@@ -101,7 +103,10 @@ def set_market(conn: DuckDBPyConnection, run: FeatureRun, market: pa.Table) -> N
 
 
 def compute_features(
-    conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]
+    conn: DuckDBPyConnection,
+    run: FeatureRun,
+    plans: Sequence[TickerPlan],
+    file: Path | None = None,
 ) -> tuple[tuple[str, ...], list[TickerFeatures]]:
     """Compute raw features and z-scores of a batch of tickers.
 
@@ -109,6 +114,7 @@ def compute_features(
         conn: Connection after ``begin`` and ``set_market``.
         run: The run.
         plans: The batch; memory grows with it, the result does not depend on it.
+        file: Their adjusted bars, from ``keep_bars``; None to read them.
 
     Returns:
         The feature columns (files in the order of the settings, columns in each file's order),
@@ -117,7 +123,10 @@ def compute_features(
     Raises:
         SnapshotError: If a statement fails, or a feature relation breaks its contract.
     """
-    read_bars(conn, run, plans)
+    if file is None:
+        read_bars(conn, run, plans)
+    else:
+        take_bars(conn, plans, file)
     return features_of_bars(conn, run, plans)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,9 @@ from transfergate.warehouse.batch_bars import (
     FeatureRun,
     TickerPlan,
     feature_worker,
+    keep_bars,
 )
-from transfergate.warehouse.batches import cut_batches, in_parallel
+from transfergate.warehouse.batches import KeptBatch, cut_batches, in_parallel
 from transfergate.warehouse.features import (
     MARKET_SCHEMA,
     market_sums,
@@ -51,10 +53,34 @@ def whole_market(
     resources: WarehouseParams,
     bars: Mapping[str, int],
     is_index: Callable[[str], bool],
-) -> pa.Table:
-    """Sums over all tickers (``bars``: ticker -> about how many bars), in ``MARKET_SCHEMA``."""
+    folder: Path,
+) -> tuple[pa.Table, list[KeptBatch]]:
+    """Add up the returns of all tickers, and keep the adjusted bars that this took.
+
+    Args:
+        conn: The warehouse.
+        run: The run.
+        resources: Threads and the size of batches.
+        bars: Ticker -> about how many bars it has.
+        is_index: Whether a series is no part of the mean, and not published.
+        folder: Where bars are kept, a file a batch, until their features are computed.
+
+    Returns:
+        The sums in ``MARKET_SCHEMA``, and the batches of published tickers.
+    """
+
+    def sums(batch: list[TickerPlan]) -> tuple[pa.Table, KeptBatch]:
+        published = [plan for plan in batch if not plan.is_index]
+        file = folder / f"{batch[0].ticker.encode().hex()}.arrow"
+        with feature_worker(conn, run) as worker:
+            found = market_sums(worker, run, batch)
+            keep_bars(worker, file)
+        return found, KeptBatch(published, file)
+
     plans = [TickerPlan(ticker, is_index=is_index(ticker)) for ticker in sorted(bars)]
-    return _added_up(conn, run, _sums(conn, run, resources, plans, bars))
+    done = in_parallel(sums, cut_batches(plans, bars, resources), resources.threads)
+    market = _added_up(conn, run, [part for part, _ in done])
+    return market, [batch for _, batch in done if batch.plans]
 
 
 def changed_market(

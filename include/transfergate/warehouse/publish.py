@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -21,10 +22,8 @@ from duckdb import DuckDBPyConnection
 from transfergate.errors import SnapshotError
 from transfergate.settings import FeatureParams, UniverseParams, WarehouseParams
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
-from transfergate.warehouse.batch_bars import (
-    FeatureRun,
-    TickerPlan,
-)
+from transfergate.warehouse.batch_bars import FeatureRun
+from transfergate.warehouse.batches import KeptBatch, cut_batches
 from transfergate.warehouse.changes import changed_tickers
 from transfergate.warehouse.feature_checks import check_features
 from transfergate.warehouse.feature_sql import read_feature_sql
@@ -113,10 +112,14 @@ def publish_snapshot(
         log.info("snapshot %s stands for these bars: nothing to do", noted[0].manifest["id"])
         return PublishedSnapshot(noted[0].manifest, created=False)
     check_features(conn, run, [ticker for ticker in bars if not request.is_index(ticker)])
-    plan = _plan(conn, request, run, bars, noted)
 
     def write(folder: Path) -> str:
-        manifest = write_snapshot(conn, plan, folder, request.sql_dir, request.resources, bars)
+        kept = folder / "kept"
+        kept.mkdir()
+        plan = _plan(conn, request, run, bars, noted, kept)
+        log.info("source %s: %d of %d tickers to compute", run.source, len(plan.plans), len(bars))
+        manifest = write_snapshot(conn, plan, folder, request.sql_dir, request.resources.threads)
+        shutil.rmtree(kept)
         manifest |= _settings(conn, request, run, bars, manifest["tickers"])
         manifest |= snapshot_sessions(plan.market, request.calendar, plan.base)
         manifest["id"] = content_hash(_LAYOUT, json_bytes(identity(manifest)))
@@ -139,7 +142,7 @@ def publish_snapshot(
             "id": snapshot_id,
         },
     )
-    log.info("snapshot %s: computed %d of %d tickers", snapshot_id, len(plan.plans), len(bars))
+    log.info("snapshot %s: created %s", snapshot_id, created)
     return PublishedSnapshot(store.read_json(f"snapshots/{snapshot_id}/manifest.json"), created)
 
 
@@ -234,24 +237,25 @@ def _plan(
     run: FeatureRun,
     bars: dict[str, int],
     noted: tuple[BaseSnapshot, datetime] | None,
+    kept: Path,
 ) -> SnapshotPlan:
     published = [ticker for ticker in bars if not request.is_index(ticker)]
     if noted is None:
-        market = whole_market(conn, run, request.resources, bars, request.is_index)
-        plans = {ticker: TickerPlan(ticker) for ticker in published}
-        return SnapshotPlan(run, market, plans, published, _recent_from(market, run))
+        market, batches = whole_market(conn, run, request.resources, bars, request.is_index, kept)
+        return SnapshotPlan(run, market, batches, published, _recent_from(market, run))
     base, base_as_of = noted
     changed = changed_tickers(conn, run, base_as_of)
     market, market_from = changed_market(
         conn, run, request.resources, bars, request.is_index, base, base_as_of, changed
     )
     needed = run.sql.warm_up + run.params.z_window
-    plans = {}
+    plans = []
     for ticker in published:
         days = [day for day in (changed.get(ticker), market_from) if day is not None]
         if days and (ticker in changed or base.has_rows_from(ticker, min(days))):
-            plans[ticker] = base.plan(ticker, min(days), needed)
-    return SnapshotPlan(run, market, plans, published, _recent_from(market, run), base)
+            plans.append(base.plan(ticker, min(days), needed))
+    batches = [KeptBatch(batch) for batch in cut_batches(plans, bars, request.resources)]
+    return SnapshotPlan(run, market, batches, published, _recent_from(market, run), base)
 
 
 def _recent_from(market: pa.Table, run: FeatureRun) -> date:

@@ -35,7 +35,9 @@ def snapshot_sessions(market: pa.Table, calendar: str, base: BaseSnapshot | None
     day = timedelta(days=1)
     if base and (old := traded_sessions(base.market)) == traded[: len(old)]:
         # What the base says up to its last session stands; a calendar takes a second to set up.
-        later = {*traded[len(old) :], *exchange_sessions(calendar, old[-1] + day, last)}
+        later = set(traded[len(old) :])
+        if len(later) < (last - old[-1]).days:
+            later |= set(exchange_sessions(calendar, old[-1] + day, last))
         known = base.manifest["sessions"]
         return {
             "sessions": [*known, *(session.isoformat() for session in sorted(later))],

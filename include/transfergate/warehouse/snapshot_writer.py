@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from transfergate.errors import SnapshotError
-from transfergate.settings import WarehouseParams
 from transfergate.storage import content_hash, share_file
 from transfergate.warehouse.batch_bars import (
     FeatureRun,
     TickerPlan,
     feature_worker,
 )
-from transfergate.warehouse.batches import cut_batches, in_parallel
+from transfergate.warehouse.batches import KeptBatch, in_parallel
 from transfergate.warehouse.features import (
     TickerFeatures,
     compute_features,
@@ -46,7 +47,7 @@ class SnapshotPlan:
     Attributes:
         run: Bars and SQL.
         market: Sums behind the market's returns.
-        plans: Ticker -> what is to be computed; the other tickers are those of the base.
+        batches: What is to be computed; the other tickers are those of the base.
         tickers: All tickers, sorted; one that turns out to have no rows is left out.
         recent_from: First day whose rows are recent.
         base: The snapshot to start from; None to compute all.
@@ -54,10 +55,15 @@ class SnapshotPlan:
 
     run: FeatureRun
     market: pa.Table
-    plans: Mapping[str, TickerPlan]
+    batches: Sequence[KeptBatch]
     tickers: Sequence[str]
     recent_from: date
     base: BaseSnapshot | None = None
+
+    @cached_property
+    def plans(self) -> Mapping[str, TickerPlan]:
+        """Ticker -> what is to be computed of it."""
+        return {plan.ticker: plan for batch in self.batches for plan in batch.plans}
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,7 @@ def write_snapshot(
     plan: SnapshotPlan,
     folder: Path,
     sql_dir: Path,
-    resources: WarehouseParams,
-    bars: Mapping[str, int],
+    threads: int,
 ) -> dict[str, Any]:
     """Compute the features and write all files but the manifest, of which it returns a part.
 
@@ -85,8 +90,7 @@ def write_snapshot(
         plan: What to compute.
         folder: Where to write.
         sql_dir: Its ``checks/snapshot_*.sql`` are run on each batch.
-        resources: Threads and the size of batches.
-        bars: Ticker -> about how many bars it has.
+        threads: Batches at a time.
 
     Returns:
         ``features, tickers, rows, files, recent_from, recent, restart``.
@@ -96,21 +100,18 @@ def write_snapshot(
     """
     checks = sorted((sql_dir / "checks").glob("snapshot_*.sql"))
 
-    def computed(batch: list[TickerPlan]) -> tuple[tuple[str, ...], list[_Written]]:
+    def computed(batch: KeptBatch) -> tuple[tuple[str, ...], list[_Written]]:
         with feature_worker(conn, plan.run) as worker:
             set_market(worker, plan.run, plan.market)
-            columns, features = compute_features(worker, plan.run, batch)
+            columns, features = compute_features(worker, plan.run, batch.plans, batch.file)
             _run_checks(worker, checks, columns, features)
         found = {item.ticker: item for item in features}
         return columns, [
             _write_ticker(folder, plan, columns, ticker.ticker, found.get(ticker.ticker))
-            for ticker in batch
+            for ticker in batch.plans
         ]
 
-    batches = cut_batches(
-        [plan.plans[ticker] for ticker in plan.tickers if ticker in plan.plans], bars, resources
-    )
-    results = in_parallel(computed, batches, resources.threads)
+    results = in_parallel(computed, plan.batches, threads)
     columns = (
         results[0][0] if results else tuple(plan.base.manifest["features"] if plan.base else ())
     )
@@ -168,8 +169,8 @@ def _write_shared(
         files[item.ticker] = item.entry | place
         start += len(item.recent)
     recent = Rows.joined([item.recent for item in present])
-    names = pa.array([item.ticker for item in present for _ in range(len(item.recent))])
-    table = recent.table(columns).add_column(0, "ticker", names.cast(pa.string()))
+    names = _repeated([item.ticker for item in present], [len(item.recent) for item in present])
+    table = recent.table(columns).add_column(0, "ticker", names)
     hashes = [part for item in present for part in (item.ticker, item.recent.content)]
     points = pa.concat_tables(
         [
@@ -197,6 +198,11 @@ def _write_shared(
     }
 
 
+def _repeated(tickers: Sequence[str], counts: Sequence[int]) -> pa.Array:
+    numbers = np.repeat(np.arange(len(tickers)), counts)
+    return pa.array(tickers, pa.string()).take(pa.array(numbers))
+
+
 def _run_checks(
     conn: DuckDBPyConnection,
     checks: Sequence[Path],
@@ -206,8 +212,9 @@ def _run_checks(
     if not features:
         return
     rows = Rows.joined([Rows(item.sessions, item.prices, item.scores) for item in features])
-    names = pa.array([item.ticker for item in features for _ in range(len(item.sessions))])
-    table = rows.table(columns).add_column(0, "ticker", names.cast(pa.string()))
+    counts = [len(item.sessions) for item in features]
+    names = _repeated([item.ticker for item in features], counts)
+    table = rows.table(columns).add_column(0, "ticker", names)
     conn.register("snapshot_rows", table)
     run_checks(conn, checks)
     conn.unregister("snapshot_rows")

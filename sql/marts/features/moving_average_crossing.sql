@@ -20,6 +20,6 @@ select
         when bar_number >= 19 then 2 * sum_10 / nullif(sum_20, 0)::double - 1
     end as moving_average_10_20,
     case
-        when bar_number >= 49 then 2.5 * sum_20 / nullif(sum_50, 0)::double - 1
+        when bar_number >= 49 then 5 * sum_20 / (2 * nullif(sum_50, 0)::double) - 1
     end as moving_average_20_50
 from sums
