@@ -203,8 +203,12 @@ def test_what_cannot_be_shown_is_refused(settings, capsys, monkeypatch, argument
     assert message.split(".*")[-1] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["2020-01-01", "20200101", "2020-W01-3", "2020W013"])
+def test_a_date_alone_means_its_end_however_iso_writes_it(text):
+    assert parse_moment(text) == datetime(2020, 1, 1, 23, 59, 59, 999999, UTC)
+
+
 def test_moments_are_utc_where_they_name_no_zone():
-    assert parse_moment("2020-01-01") == datetime(2020, 1, 1, 23, 59, 59, 999999, UTC)
     assert parse_moment("2020-01-01T10:00") == datetime(2020, 1, 1, 10, tzinfo=UTC)
     assert parse_moment("2020-01-01T10:00+05:30") == datetime(2020, 1, 1, 4, 30, tzinfo=UTC)
     with pytest.raises(SourceError):

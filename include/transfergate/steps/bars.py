@@ -95,15 +95,17 @@ def parse_moment(text: str) -> datetime:
         SourceError: If the text is neither.
     """
     try:
-        if len(text) == len("2018-02-07"):
-            return datetime.combine(date.fromisoformat(text), time.max, UTC)
+        return datetime.combine(date.fromisoformat(text), time.max, UTC)
+    except ValueError:
+        pass  # no date alone, in any of the ways that ISO writes one
+    try:
         moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError as error:
         raise SourceError(
             f"as of {text!r}: neither a date nor a moment, expected ISO such as 2018-02-07 or "
             f"2018-02-07T22:00:00+00:00: correct it"
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _day(name: str, text: str | None) -> date | None:
