@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -137,6 +138,28 @@ def test_a_look_ahead_that_only_real_bars_show_is_refused(
         check_sql(conn, run)
         with pytest.raises(SnapshotError, match=r"later \(\d+ rows\).*look ahead"):
             check_features(conn, run, ["AAA", "BBB", "CCC"])
+
+
+ORDERED = "(partition by ticker order by session_date"
+RARE = {
+    "lead": f"lead(close) over {ORDERED})",
+    "lag() by anything": f"lag(close, -1) over {ORDERED})",
+    "rows that follow": f"max(close) over {ORDERED} rows between 1 following and 2 following)",
+    "the latest to the earliest": f"lag(close) over {ORDERED} desc)",
+}
+
+
+@pytest.mark.parametrize("found", list(RARE))
+def test_a_look_ahead_of_a_single_row_is_refused_by_its_text(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path, found: str
+) -> None:
+    rare = f"case when ticker = 'AAA' and bar_number = 70 then {RARE[found]} else 0 end"
+    _write(own_sql, "rare", _column("rare", rare))
+    with (
+        warehouse(make_bars(n_sessions=190)) as conn,
+        pytest.raises(SnapshotError, match=rf"rare\.sql: found .*{re.escape(found)}.*looks ahead"),
+    ):
+        check_features(conn, _run(own_sql, ("rare",)), ["AAA", "BBB", "CCC"])
 
 
 SO_FAR = "over (partition by ticker order by session_date)"

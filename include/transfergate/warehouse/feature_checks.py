@@ -27,7 +27,7 @@ from transfergate.warehouse.batch_bars import (
     replace_table,
     set_batch,
 )
-from transfergate.warehouse.feature_safety import check_safe
+from transfergate.warehouse.feature_safety import check_safe, check_windows
 from transfergate.warehouse.features import (
     TickerFeatures,
     features_of_bars,
@@ -38,7 +38,7 @@ from transfergate.warehouse.made_up_bars import made_up_bars
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _TICKERS = 4
 _BY_TICKER = Mapping[str, TickerFeatures]
 
@@ -102,6 +102,7 @@ def check_features(conn: DuckDBPyConnection, run: FeatureRun, tickers: Sequence[
         worker.execute("alter table int_adjusted_bars rename to all_bars")
         create(worker, "int_adjusted_bars", _LAST_BARS.format(bars=_REAL_BARS))
         _check_worlds(worker, run, plans)
+    check_windows(conn, run.sql)
     conn.execute("insert into feature_checks values ($source, $key)", noted)
     log.info("feature SQL %s passed its checks", run.sql.hash)
 

@@ -50,6 +50,47 @@ def check_safe(conn: DuckDBPyConnection, sql: FeatureSql) -> None:
             )
 
 
+def check_windows(conn: DuckDBPyConnection, sql: FeatureSql) -> None:
+    """Refuse windows that are written to read later rows.
+
+    Shocked bars show a look-ahead only near the cut: one that is rare (``case when … then
+    lead(…)``) may leave no trace there, but it stands in the text.
+
+    Raises:
+        SnapshotError: If a window reads rows that follow, or is ordered from the latest to the
+            earliest session; names the file.
+    """
+    for name in sql.names:
+        path = f"marts/features/{name}.sql"
+        for node in _nodes(_parsed(conn, path, sql.text(name))):
+            if node.get("class") == "WINDOW" and (found := _later_rows(node)):
+                raise SnapshotError(
+                    f"{path}: found {found}, expected windows of the current row and earlier ones: "
+                    f"this looks ahead. Nothing was published: order by session_date, and read "
+                    f"earlier rows by lag(x, n) or 'rows between n preceding and current row'"
+                )
+
+
+def _later_rows(window: dict[str, Any]) -> str:
+    name = _function(window)
+    if name == "lead":
+        return "lead()"
+    if name == "lag" and len(window["arguments"]) > 1:
+        offset = window["arguments"][1]["expression"]
+        if not str(offset.get("literal", {}).get("text", "")).isdigit():
+            return "lag() by anything but a plain number"
+    if "FOLLOWING" in window["start"] + window["end"]:
+        return f"a frame of {name}() with rows that follow"
+    days = [
+        order["expression"]["column_names"][-1].lower()
+        for order in window["orders"]
+        if order["type"] == "DESCENDING" and order["expression"]["type"] == "COLUMN_REF"
+    ]
+    if {"session_date", "bar_number"} & set(days):
+        return f"{name}() over sessions from the latest to the earliest"
+    return ""
+
+
 def _parsed(conn: DuckDBPyConnection, path: str, text: str) -> Any:
     try:
         statements = conn.extract_statements(text)
