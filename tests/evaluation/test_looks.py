@@ -215,3 +215,13 @@ def test_looks_of_concurrent_processes_are_all_counted_once(tmp_path):
     looks = LookBook(ArtefactStore(tmp_path)).read()[1]["GOOG"]
     assert [look.number for look in looks] == list(range(1, 7))
     assert {look.recipe for look in looks} == {f"r{i}" for i in range(6)}
+
+
+def test_alpha_spent_is_what_the_looks_were_taken_at():
+    dates = record(756)
+    spent = [
+        Look("GOOG", "r1", n, "c", "PROMOTE", str(dates[0]), str(dates[252 * n - 1]), 252 * n, 1, a)
+        for n, a in ((1, 0.3), (2, 0.1))
+    ]
+    now = standing(spent, "r1", dates, LookParams(), AXIS)
+    assert block(now)["alpha_spent"] == pytest.approx(0.4)  # not twice the present level

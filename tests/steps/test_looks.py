@@ -311,3 +311,48 @@ def test_a_recipe_that_was_not_approved_refreshes_nothing(tmp_path):
 def test_without_a_champion_there_is_nothing_to_refresh(refreshing):
     promotion.rollback(refreshing.settings, "GOOD", "bob", "withdrawn")
     assert "nothing to refresh" in retrain(refreshing)[1]["kept"]["GOOD"]
+
+
+def test_a_candidate_that_a_later_look_overtook_is_not_promoted(market):
+    market.grow("GOOD", range(8))
+    waiting, _ = market.judge(market.result("GOOD"))
+    market.grow("GOOD", range(8, 14), edge=-60.0)
+    later, _ = market.judge(market.result("GOOD", "c2"))
+    assert later["verdicts"] == {"GOOD": "REJECT_NEGATIVE_TRANSFER"}
+    outcome = market.promote(waiting)
+    assert outcome["promoted"] == []
+    assert "look 2 at its recipe" in outcome["kept"]["GOOD"]
+    with pytest.raises(RegistryError, match="PROMOTE, and look 2 at its recipe said REJECT"):
+        promotion.promote(market.settings, "GOOD", "c1", "bob", "late")
+    row = promotion.promote(market.settings, "GOOD", "c1", "bob", "late", force=True)
+    assert row["forced"] is True
+
+
+LEAK = {"name": "leakage", "passed": False, "figures": {"latest": "2013-01-02"}}
+
+
+def test_an_audit_that_fails_now_ends_a_verdict_that_stood(market):
+    market.grow("GOOD", range(8))
+    market.judge(market.result("GOOD"))
+    judged, reports = market.judge({**market.result("GOOD"), "audits": [LEAK]})
+    assert judged["verdicts"] == {"GOOD": "INVALID"}
+    assert "leakage" in reports["GOOD"]["reasons"][0]
+    assert reports["GOOD"]["audits"]["leakage"]["figures"] == LEAK["figures"]
+    assert market.promote(judged)["kept"] == {"GOOD": "INVALID"}
+
+
+def test_a_retrain_whose_audit_failed_refreshes_nothing(refreshing):
+    run = {**refreshing.result("GOOD", "c2", last_session="2012-03-01"), "audits": [LEAK]}
+    judged, _ = refreshing.judge(run)
+    outcome = refreshing.promote(judged)
+    assert (outcome["refreshed"], outcome["kept"]) == ([], {"GOOD": "INVALID"})
+
+
+def test_a_look_by_the_bare_rule_counts_with_one_half(tmp_path):
+    market = Market(tmp_path)
+    market.settings = Settings(home=tmp_path, gate=GateParams(evidence="point", delta_min=0.0))
+    market.grow("GOOD", range(8))
+    _, reports = market.judge(market.result("GOOD"))
+    assert reports["GOOD"]["looks"]["level"] == 0.5
+    assert reports["GOOD"]["looks"]["alpha_spent"] == 0.5
+    assert "at level 0.5" in reports["GOOD"]["reasons"][-1]

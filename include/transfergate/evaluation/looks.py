@@ -26,6 +26,8 @@ from transfergate.settings import GateParams, LookParams
 
 LEVELS = {1: 0.10, 2: 0.075, 3: 0.062, 4: 0.054, 5: 0.048}
 """Level of each of K looks planned a year; together .10."""
+BARE_LEVEL = 0.5
+"""Of the estimate alone (``evidence = "point"``): half of all records without an edge pass it."""
 MAX_BLOCKS = 60
 
 Dates = NDArray[np.datetime64]
@@ -118,6 +120,11 @@ def rule_of_look(gate: GateParams, looks: LookParams) -> GateParams:
     )
 
 
+def level_of(rule: GateParams) -> float:
+    """Probability that a look promotes by chance; the bare rule passes every second record."""
+    return BARE_LEVEL if rule.evidence == "point" else rule.alpha_promote
+
+
 def standing(
     looks: Sequence[Look], recipe: str, dates: Dates, params: LookParams, axis: Axis
 ) -> Standing:
@@ -171,14 +178,17 @@ def describe(
     after = replace(now, looks=tuple(looks), last=taken or now.last)
     waiting, day = _next_look(after, 0 if taken else now.new_sessions, params, axis)
     repeated = now.last if state == "repeated" else None
-    yearly = gate.alpha_promote * LEVELS[1] / LEVELS[params.per_year]
+    now_yearly = level_of(gate) * LEVELS[1] / LEVELS[params.per_year]
+    yearly = max(
+        (look.level * LEVELS[1] / LEVELS[look.per_year] for look in looks), default=now_yearly
+    )
     shares = sum(1.0 / look.per_year for look in looks)
     return {
         "state": state,
         "number": len(looks),
         "in_year": len(in_year),
         "per_year": params.per_year,
-        "level": gate.alpha_promote,
+        "level": level_of(gate),
         "threshold": gate.posterior_promote,
         "alpha_spent": min(
             sum(look.level for look in looks), yearly * math.ceil(shares - 1e-9), 1.0

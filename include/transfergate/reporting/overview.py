@@ -98,7 +98,7 @@ def _caption(pooled: bool, limit: float) -> str:
         "Δ is the Sharpe ratio of the fine-tuned policies less that of the from-scratch control, "
         f"error its standard error; each line is its 90 % interval.{shrunken} Inside the grey "
         f"band, ±{limit:g}, a difference would not matter. Detectable: the true difference that "
-        "such a record finds four times in five. What leaves the picture is cut."
+        "such a record, judged by itself, finds four times in five. What leaves the picture is cut."
     )
 
 

@@ -99,9 +99,13 @@ def detectable(report: Mapping[str, Any], delta_min: float) -> str | None:
     smallest, delta = report.get("mde80"), report.get("delta_sharpe")
     if smallest is None or delta is None:
         return None
+    alone = report.get("posterior_better") is None
     text = (
         f"A record like this one finds a true difference of {smallest:.2f} four times in five; "
         f"smaller ones mostly go unnoticed."
+        if alone
+        else f"Judged by itself, a record like this one finds a true difference of {smallest:.2f} "
+        f"four times in five; in a pool that depends on what the other tickers show."
     )
     if report["verdict"] != "INCONCLUSIVE" or delta <= delta_min or delta >= smallest:
         return text
@@ -109,7 +113,6 @@ def detectable(report: Mapping[str, Any], delta_min: float) -> str | None:
     years = needed / 252
     if years > 50:
         return f"{text} A difference as small as the {delta:.2f} seen here is out of its reach."
-    alone = report.get("posterior_better") is None
     return (
         f"{text} To settle one of {delta:.2f}, as seen here, takes about {years:.0f} years of "
         f"such sessions{', or the evidence of other tickers' if alone else ''}."

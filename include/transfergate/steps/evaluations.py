@@ -7,6 +7,7 @@ from typing import Any
 
 from transfergate.errors import RegistryError
 from transfergate.evaluation.lookbook import LookBook
+from transfergate.evaluation.looks import Look
 from transfergate.storage import ArtefactStore, json_bytes
 
 LATEST = "evaluations/latest.json"
@@ -56,6 +57,16 @@ def latest_reports(store: ArtefactStore) -> dict[str, dict[str, Any]]:
             evaluations[name] = read_evaluation(store, name)
         reports[ticker] = {**evaluations[name]["tickers"][ticker], "evaluation_id": name}
     return reports
+
+
+def overtaken(store: ArtefactStore, ticker: str, version: str) -> Look | None:
+    """The last look at a candidate's recipe, if it was at another candidate and no PROMOTE."""
+    _, looks = LookBook(store).read()
+    own = [look for look in looks.get(ticker, []) if look.candidate == version]
+    if not own:
+        return None
+    last = [look for look in looks[ticker] if look.recipe == own[-1].recipe][-1]
+    return None if last.candidate == version or last.verdict == "PROMOTE" else last
 
 
 def verdict_on(store: ArtefactStore, ticker: str, version: str) -> str | None:

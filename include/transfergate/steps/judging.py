@@ -21,7 +21,7 @@ from transfergate.settings import MarketParams, Settings
 from transfergate.steps.candidates import register_candidate
 from transfergate.steps.champion import why_not_compared
 from transfergate.steps.evaluations import point_to, read_evaluation
-from transfergate.steps.looks import LookPlan, plan_looks, settle
+from transfergate.steps.looks import LookPlan, audit_again, plan_looks, settle
 from transfergate.steps.regimes import evaluation_market
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 
@@ -164,6 +164,8 @@ def _evaluate(
         incumbent = incumbents[ticker]
         if report is not None and report["candidate"] == result["candidate"]:
             incumbent = report["incumbent"]  # that it was compared with
+        if report is not None:
+            audit_again(report, result["audits"])
         if report is None:
             report = judged["tickers"].get(ticker) or _without_record(result, settings)
             report |= finite(described.get(ticker, NOTHING_KNOWN))

@@ -21,6 +21,7 @@ from transfergate.evaluation.looks import (
     State,
     calendar_span,
     describe,
+    level_of,
     rule_of_look,
     standing,
 )
@@ -139,6 +140,23 @@ def settle(
     return taken
 
 
+def audit_again(report: dict[str, Any], audits: Sequence[dict[str, Any]]) -> None:
+    """A verdict that would stand falls if an audit of the run fails now; changes ``report``."""
+    failed = {item["name"]: item for item in audits if not item["passed"]}
+    if not failed:
+        return
+    report["audits"] = {
+        **report["audits"],
+        **{name: {"passed": False, "figures": item["figures"]} for name, item in failed.items()},
+    }
+    report["reasons"].insert(
+        0,
+        f"The verdict {report['verdict']} stood until now; of this run the audits "
+        f"{', '.join(sorted(failed))} failed, so it stands no longer.",
+    )
+    report["verdict"] = "INVALID"
+
+
 def _repeat(plan: LookPlan, now: Standing, report: dict[str, Any]) -> None:
     """The stored report as it is, unless sessions or the candidate are new since."""
     last, block = now.last, report["looks"]
@@ -184,7 +202,7 @@ def _look(
         last_session=str(now.dates[-1]),
         n_sessions=len(now.dates),
         per_year=plan.params.per_year,
-        level=plan.rule.alpha_promote,
+        level=level_of(plan.rule),
     )
 
 

@@ -13,6 +13,7 @@ from transfergate.steps.evaluations import (
     LATEST,
     evaluation_ids,
     latest_reports,
+    overtaken,
     read_evaluation,
     verdict_on,
 )
@@ -77,20 +78,24 @@ def promote(
         force: Promote it although the gate did not say PROMOTE; the history shows that.
 
     Raises:
-        RegistryError: If there is no such candidate, it is the champion already, or the gate did
-            not say PROMOTE of it and ``force`` is off.
+        RegistryError: If there is no such candidate, it is the champion already, the gate did
+            not say PROMOTE of it, or a later look at its recipe said otherwise, and ``force`` is
+            off.
     """
     registry = _registry(settings)
     registry.bundle(ticker, version)
     verdict = verdict_on(registry.store, ticker, version)
-    if verdict != "PROMOTE" and not force:
+    later = overtaken(registry.store, ticker, version)
+    approved = verdict == "PROMOTE" and later is None
+    if not approved and not force:
         said = f"was judged {verdict}" if verdict else "was never judged"
+        if later is not None:
+            said += f", and look {later.number} at its recipe said {later.verdict} since"
         raise RegistryError(
             f"{ticker}: candidate {version} {said}, expected PROMOTE; nothing was changed. To "
             f"promote it nevertheless give --force and --why, which the history will show"
         )
-    forced = verdict != "PROMOTE"
-    row = registry.promote(ticker, version, who, datetime.now(UTC), why, forced=forced)
+    row = registry.promote(ticker, version, who, datetime.now(UTC), why, forced=not approved)
     return row.as_dict()
 
 
@@ -148,6 +153,11 @@ def _reason_to_keep(
     """Why a ticker's champion stays, or None if its candidate is to be promoted."""
     if report["verdict"] != "PROMOTE":
         return str(report["verdict"])
+    if later := overtaken(registry.store, ticker, report["candidate"]):
+        return (
+            f"look {later.number} at its recipe, up to {later.last_session}, said {later.verdict} "
+            f"since"
+        )
     champion = registry.champion(ticker)
     current = champion.version if champion else None
     if current == report["candidate"]:

@@ -44,6 +44,8 @@ def reason_not_to_refresh(
         ticker: The target.
         report: One for which :func:`is_retrain` holds.
     """
+    if report["verdict"] == "INVALID":
+        return "INVALID"
     approval = _approval(registry.store, ticker, str(report["recipe"]))
     standing = f"{report['verdict']}, repeated"
     if approval is None:

@@ -172,3 +172,24 @@ def test_a_null_cohort_is_seldom_promoted():
         reports = judge(cohort, AUTO)["tickers"].values()
         promoted.append(np.mean([report["verdict"] == "PROMOTE" for report in reports]))
     assert np.mean(promoted) <= 0.06
+
+
+@pytest.mark.parametrize("evidence", ["ticker", "auto"])
+def test_tickers_that_say_nothing_of_seeds_do_not_lower_the_seed_error(evidence):
+    tables = tickers(8, 0.5)
+    silent = [
+        returns_table({arm: np.zeros((5, 504)) for arm in ("finetuned", "scratch")}, f"Z{i}")
+        for i in range(8)
+    ]
+    rule = GateParams(evidence=evidence)
+    before = judge(pa.concat_tables(tables), rule)["tickers"]
+    after = judge(pa.concat_tables([*tables, *silent]), rule)["tickers"]
+    assert {ticker: after[ticker] for ticker in before} == before
+
+
+def test_what_a_pooled_record_could_find_is_said_of_the_record_by_itself():
+    reports = judge(pa.concat_tables(tickers(8, 0.0)), AUTO)["tickers"].values()
+    open_cases = [report for report in reports if report["verdict"] == "INCONCLUSIVE"]
+    assert open_cases
+    for report in open_cases:
+        assert any("by itself such a record finds" in reason for reason in report["reasons"])

@@ -153,9 +153,12 @@ def _average_seed_luck(measured: dict[str, Measurement]) -> None:
     """Give tickers with as many folds and seeds their mean seed variance; updates ``measured``.
 
     A few seeds estimate a variance badly; the luck of training is the recipe's, not the ticker's.
+    A ticker that says nothing of it (arms that are one, both flat, unsound) keeps its own.
     """
     groups: dict[tuple[int, int], list[str]] = {}
     for ticker, item in measured.items():
+        if item.constant or item.identical or item.failed_audits:
+            continue
         groups.setdefault((item.n_folds, item.n_seeds), []).append(ticker)
     for tickers in groups.values():
         se_seed = math.sqrt(float(np.mean([measured[name].se_seed ** 2 for name in tickers])))

@@ -145,6 +145,12 @@ def _comparison(measured: Measurement) -> str:
 
 def _detectable(measured: Measurement, params: GateParams) -> str:
     smallest = minimum_detectable_effect(measured.se, params.delta_min, params.alpha_promote)
+    if measured.pooling is not None:
+        return (
+            f"Not enough evidence either way: by itself such a record finds a true difference of "
+            f"{smallest:.2f} four times in five; in a pool more often where the other tickers "
+            f"show the same, much less often where they show nothing."
+        )
     return (
         f"Not enough evidence either way: on such a record a true difference must reach "
         f"{smallest:.2f} to be found four times in five."
