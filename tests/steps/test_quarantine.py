@@ -102,6 +102,15 @@ def test_releasing_twice_changes_nothing_and_says_so(home, loaded):
     assert home.query("select count(*), max(who) from releases") == [(1, "Ada")]
 
 
+def test_a_row_that_a_later_delivery_corrected_is_not_released_over_it(home, loaded):
+    home.ingest(bars())
+    before = home.query("select * from bar_revisions order by all")
+    with pytest.raises(QuarantineError, match=r"came again with other values .*1 of 1 rows"):
+        home.release(Asked(batch=loaded["batch_id"], reason="high_bounds_the_bar"))
+    assert home.query("select * from bar_revisions order by all") == before
+    assert home.query("select count(*) from releases") == [(0,)]
+
+
 def test_a_release_lost_on_the_way_to_the_files_is_made_good(home, loaded):
     asked = Asked(batch=loaded["batch_id"], reason="high_bounds_the_bar")
     done = home.release(asked)

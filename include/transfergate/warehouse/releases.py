@@ -65,7 +65,8 @@ def release_rows(
         The releases that hold the rows asked for, the new one last, and how many rows are new.
 
     Raises:
-        QuarantineError: If a row is not in the quarantine of a loaded batch of the source.
+        QuarantineError: If a row is not in the quarantine of a loaded batch of the source, or a
+            later delivery brought its bar with other values.
     """
     wanted = pa.table(
         {
@@ -87,6 +88,7 @@ def release_rows(
             """
         ).to_arrow_table()
         if fresh.num_rows:
+            _check_not_outdated(conn, source, fresh)
             _load(conn, source, fresh, who, why, next_moment(conn, known_at))
         conn.execute("commit")
         names = conn.execute(
@@ -116,6 +118,39 @@ def _check_there(conn: duckdb.DuckDBPyConnection, source: str, asked: int) -> No
             f"{asked - there} of {asked} rows are not in the quarantine of a loaded batch of "
             f"{source!r}: load the batch first, or list what there is with transfergate "
             f"quarantine list --source {source}"
+        )
+
+
+def _check_not_outdated(conn: duckdb.DuckDBPyConnection, source: str, rows: pa.Table) -> None:
+    # A person may prefer a row to what was there before it, not to what the vendor said since.
+    values = [name for name in BAR_SCHEMA.names if name not in ("ticker", "session_date")]
+    differs = " or ".join(f"fresh.{name} is distinct from bar.{name}" for name in values)
+    conn.register("fresh_rows", rows)
+    found = conn.execute(
+        f"""
+        select fresh.batch_id, fresh.row_id, fresh.ticker, fresh.session_date, bar.batch_id
+        from fresh_rows as fresh
+        inner join batches as received using (batch_id)
+        inner join (
+            from bar_revisions where source = $source
+            qualify row_number() over (
+                partition by ticker, session_date order by known_at desc
+            ) = 1
+        ) as bar on fresh.ticker = bar.ticker and fresh.session_date = bar.session_date
+        where bar.known_at > received.known_at and ({differs})
+            and bar.batch_id not in (select release_id from releases)
+        order by all
+        """,
+        {"source": source},
+    ).fetchall()
+    conn.unregister("fresh_rows")
+    if found:
+        batch, row, ticker, day, newer = found[0]
+        raise QuarantineError(
+            f"batch {batch}, row {row}: {ticker} on {day} came again with other values and was "
+            f"loaded by batch {newer} ({len(found)} of {rows.num_rows} rows): expected rows that "
+            f"no later delivery corrects. Nothing was released: leave such rows out by --rows, "
+            f"--start and --end, or correct the source and ingest again"
         )
 
 
