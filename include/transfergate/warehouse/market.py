@@ -68,19 +68,9 @@ def whole_market(
     Returns:
         The sums in ``MARKET_SCHEMA``, and the batches of published tickers.
     """
-
-    def sums(batch: list[TickerPlan]) -> tuple[pa.Table, KeptBatch]:
-        published = [plan for plan in batch if not plan.is_index]
-        file = folder / f"{batch[0].ticker.encode().hex()}.arrow"
-        with feature_worker(conn, run) as worker:
-            found = market_sums(worker, run, batch)
-            keep_bars(worker, file)
-        return found, KeptBatch(published, file)
-
     plans = [TickerPlan(ticker, is_index=is_index(ticker)) for ticker in sorted(bars)]
-    done = in_parallel(sums, cut_batches(plans, bars, resources), resources.threads)
-    market = _added_up(conn, run, [part for part, _ in done])
-    return market, [batch for _, batch in done if batch.plans]
+    parts, batches = _kept_sums(conn, run, resources, plans, bars, folder)
+    return _added_up(conn, run, parts), batches
 
 
 def changed_market(
@@ -92,17 +82,32 @@ def changed_market(
     base: BaseSnapshot,
     base_as_of: datetime,
     changed: Mapping[str, date],
-) -> tuple[pa.Table, date | None]:
-    """The sums of a base, plus what changed tickers add now, less what they added then.
+    bars_needed: int,
+    folder: Path,
+) -> tuple[pa.Table, date | None, list[KeptBatch]]:
+    """Add to the sums of a base what changed tickers add now, less what they added then.
+
+    Args:
+        conn: The warehouse.
+        run: The run.
+        resources: Threads and the size of batches.
+        bars: Ticker -> about how many bars it has.
+        is_index: Whether a series is no part of the mean, and not published.
+        base: Where the sums start from.
+        base_as_of: The moment that it stands for.
+        changed: Ticker -> first session whose bars differ.
+        bars_needed: Bars before a row that its scores depend on.
+        folder: Where bars are kept, a file a batch, until their features are computed.
 
     Returns:
-        The sums, and the first session whose return differs from the base's; None if none does.
+        The sums; the first session whose return differs from the base's, None if none does; and
+        the batches of changed published tickers.
     """
     plans = [
-        replace(base.plan(ticker, day, 1), is_index=is_index(ticker))
+        replace(base.plan(ticker, day, bars_needed), is_index=is_index(ticker))
         for ticker, day in sorted(changed.items())
     ]
-    now = _sums(conn, run, resources, plans, bars)
+    now, batches = _kept_sums(conn, run, resources, plans, bars, folder)
     moved = [
         plan
         for plan in plans
@@ -115,7 +120,27 @@ def changed_market(
         worker.execute("create temp table returns_then as from int_index_returns")
         set_market(worker, run, market)
         day: date | None = worker.execute(_FIRST_DIFFERENCE).fetchall()[0][0]
-    return market, day
+    return market, day, batches
+
+
+def _kept_sums(
+    conn: DuckDBPyConnection,
+    run: FeatureRun,
+    resources: WarehouseParams,
+    plans: Sequence[TickerPlan],
+    bars: Mapping[str, int],
+    folder: Path,
+) -> tuple[list[pa.Table], list[KeptBatch]]:
+    def sums(batch: list[TickerPlan]) -> tuple[pa.Table, KeptBatch]:
+        published = [plan for plan in batch if not plan.is_index]
+        file = folder / f"{batch[0].ticker.encode().hex()}.arrow"
+        with feature_worker(conn, run) as worker:
+            found = market_sums(worker, run, batch)
+            keep_bars(worker, file)
+        return found, KeptBatch(published, file)
+
+    done = in_parallel(sums, cut_batches(plans, bars, resources), resources.threads)
+    return [part for part, _ in done], [batch for _, batch in done if batch.plans]
 
 
 def _sums(

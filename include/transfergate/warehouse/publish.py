@@ -245,16 +245,27 @@ def _plan(
         return SnapshotPlan(run, market, batches, published, _recent_from(market, run))
     base, base_as_of = noted
     changed = changed_tickers(conn, run, base_as_of)
-    market, market_from = changed_market(
-        conn, run, request.resources, bars, request.is_index, base, base_as_of, changed
-    )
     needed = run.sql.warm_up + run.params.z_window
+    market, market_from, batches = changed_market(
+        conn,
+        run,
+        request.resources,
+        bars,
+        request.is_index,
+        base,
+        base_as_of,
+        changed,
+        needed,
+        kept,
+    )
     plans = []
     for ticker in published:
         days = [day for day in (changed.get(ticker), market_from) if day is not None]
         if days and (ticker in changed or base.has_rows_from(ticker, min(days))):
             plans.append(base.plan(ticker, min(days), needed))
-    batches = [KeptBatch(batch) for batch in cut_batches(plans, bars, request.resources)]
+    if plans != [plan for batch in batches for plan in batch.plans]:
+        # The market's return changes more rows than the bars themselves: read further back.
+        batches = [KeptBatch(batch) for batch in cut_batches(plans, bars, request.resources)]
     return SnapshotPlan(run, market, batches, published, _recent_from(market, run), base)
 
 
