@@ -197,3 +197,21 @@ def test_timestamps_stand_for_the_date_where_they_were_taken(tmp_path, capsys, z
         outputs.append(json.loads(capsys.readouterr().out))
     assert outputs[0]["tickers"]["ALL"]["first_session"] == "2015-01-01"
     assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_rows_of_two_recipes_are_not_one_record(tmp_path, capsys):
+    frame = pd.concat([frame_of("GOOD"), frame_of("MIXED")], ignore_index=True)
+    frame["recipe"] = "r1"
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    late = (frame["ticker"] == "MIXED") & (frame["fold"] == frame["fold"].max())
+    frame.loc[late, "recipe"] = "r2"
+    frame.to_csv(tmp_path / "two.csv", index=False)
+    assert cli.main(["gate", str(tmp_path / "one.csv"), "--json"]) == 0
+    capsys.readouterr()
+    assert cli.main(["gate", str(tmp_path / "two.csv"), "--json"]) == 2
+    message = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "MIXED: rows of 2 recipes (r1, r2)" in message
+    assert cli.main(["gate", str(tmp_path / "two.csv"), "--json", "--keep-going"]) == 0
+    tickers = json.loads(capsys.readouterr().out)["tickers"]
+    assert tickers["MIXED"]["verdict"] == "INVALID"
+    assert tickers["GOOD"]["verdict"] != "INVALID"

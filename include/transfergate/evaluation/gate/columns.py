@@ -75,10 +75,29 @@ def check_columns(table: pa.Table, *, text: bool = False) -> Returns:
     for name, rows in bad.items():
         if rows is not None and rows.any():
             unusable = _unreadable(table, result, name, rows) | unusable
+    unusable = _mixed_recipes(table, result) | unusable
     if unusable:
         keep = pc.invert(pc.is_in(result["ticker"], value_set=pa.array(list(unusable))))
         result = result.filter(keep)
     return Returns(result, unusable)
+
+
+def _mixed_recipes(table: pa.Table, result: pa.Table) -> dict[str, GateInputError]:
+    """Tickers whose rows come from several recipes, where the table says from which."""
+    if "recipe" not in table.column_names:
+        return {}
+    pairs = pa.table({"ticker": result["ticker"], "recipe": table["recipe"].cast(pa.string())})
+    recipes: dict[str, list[str]] = {}
+    for pair in pairs.group_by(["ticker", "recipe"]).aggregate([]).to_pylist():
+        recipes.setdefault(pair["ticker"], []).append(str(pair["recipe"]))
+    return {
+        ticker: GateInputError(
+            f"{ticker}: rows of {len(found)} recipes ({', '.join(sorted(found)[:3])}), expected "
+            f"one: a record is of one recipe; keep the rows of the one that is to be judged"
+        )
+        for ticker, found in recipes.items()
+        if len(found) > 1
+    }
 
 
 def _check_shape(table: pa.Table) -> None:
