@@ -255,3 +255,26 @@ def test_an_unknown_source_is_refused_and_the_known_ones_are_named(capsys):
     message = json.loads(capsys.readouterr().out)["error"]["message"]
     assert "'moon'" in message
     assert "files, sample, synthetic" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["bars", "AAPL", "--as-of", ""], "empty"),
+        (["instruments", "--as-of", " "], "empty"),
+        (["quarantine", "list", "--limit", "-1"], "no count"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(capsys, arguments, word):
+    assert cli.main(arguments) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_the_process_ends_with_the_status_and_a_closed_pipe_is_no_failure():
+    command = f"{sys.executable} -m transfergate.cli --help | head -c 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    refused = [sys.executable, "-m", "transfergate.cli", "gate", "/no/such/file", "--json"]
+    done = subprocess.run(refused, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "error" in json.loads(done.stdout)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from transfergate.cli import (
     bars,
@@ -49,6 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error, 1, as_json=options.json)
     print(json.dumps(result, allow_nan=False, ensure_ascii=False) if options.json else text)
     return int(options.status(result))
+
+
+def entry() -> NoReturn:
+    """The command's process: ends with the status, whatever threads of libraries still run.
+
+    Native threads that are alive when the interpreter shuts down can abort it, and a caller would
+    read a refusal as a crash. A reader that closed the pipe early is no failure.
+    """
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 0
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _refuse(error: Exception, status: int, *, as_json: bool) -> int:

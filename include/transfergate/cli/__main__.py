@@ -1,5 +1,5 @@
 """``python -m transfergate.cli``."""
 
-from transfergate.cli import main
+from transfergate.cli import entry
 
-raise SystemExit(main())
+entry()

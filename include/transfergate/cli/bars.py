@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command, add_source, session
+from transfergate.cli.common import Commands, Result, add_command, add_source, moment, session
 
 _SHOWN = 10
 
@@ -17,7 +17,10 @@ def add(commands: Commands) -> None:
     added.add_argument("ticker", metavar="TICKER")
     add_source(added)
     added.add_argument(
-        "--as-of", metavar="WHEN", help="what was known then: a date (its end, UTC) or a moment"
+        "--as-of",
+        type=moment,
+        metavar="WHEN",
+        help="what was known then: a date (its end, UTC) or a moment",
     )
     added.add_argument("--adjusted", action="store_true", help="for splits and dividends")
     added.add_argument("--start", type=session, metavar="DATE", help="first session")

@@ -60,6 +60,22 @@ def tickers(text: str) -> list[str]:
     return [ticker.strip() for ticker in text.split(",") if ticker.strip()]
 
 
+def moment(text: str) -> str:
+    """Read a date or a moment that is not empty; what it says is read where it is used."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "empty, expected a date such as 2018-02-07 or a moment such as 2018-02-07T18:00Z"
+        )
+    return text
+
+
+def count(text: str) -> int:
+    """Read a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count, expected a whole number from 1 on")
+    return int(text)
+
+
 def session(text: str) -> str:
     """Read an ISO date."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command, add_source
+from transfergate.cli.common import Commands, Result, add_command, add_source, moment
 
 _COLUMNS = (
     *("ticker", "name", "asset_class", "sector", "exchange", "currency", "index_ticker"),
@@ -18,7 +18,10 @@ def add(commands: Commands) -> None:
     added = add_command(commands, instruments)
     add_source(added)
     added.add_argument(
-        "--as-of", metavar="WHEN", help="what was known then: a date (its end, UTC) or a moment"
+        "--as-of",
+        type=moment,
+        metavar="WHEN",
+        help="what was known then: a date (its end, UTC) or a moment",
     )
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command, session
+from transfergate.cli.common import Commands, Result, add_command, count, session
 
 _KEPT = 15
 
@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
     listed = add_command(actions, _list)
     _add_choice(listed)
     listed.add_argument("--reason", metavar="RULE", help="such as close_positive")
-    listed.add_argument("--limit", type=int, default=20, help="rows to list; default 20")
+    listed.add_argument("--limit", type=count, default=20, help="rows to list; default 20")
     listed.add_argument(
         "--as-actions", action="store_true", help="print suspected splits as a CSV of actions"
     )
