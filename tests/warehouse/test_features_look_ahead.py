@@ -149,6 +149,42 @@ RARE = {
 }
 
 
+JOINED = {
+    "a join without": "select a.ticker, a.session_date, b.close as rare from int_bars as a "
+    "left join int_bars as b on a.ticker = b.ticker and b.bar_number = a.bar_number + 1 "
+    "and a.bar_number = 70",
+    "a query within": "select ticker, session_date, (select max(later.close) "
+    "from int_bars as later where later.ticker = int_bars.ticker and int_bars.bar_number = 70) "
+    "as rare from int_bars",
+}
+
+
+@pytest.mark.parametrize("found", list(JOINED))
+def test_a_join_that_could_reach_later_bars_is_refused(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path, found: str
+) -> None:
+    _write(own_sql, "rare", JOINED[found], warm_up=1)
+    with (
+        warehouse(make_bars(n_sessions=190)) as conn,
+        pytest.raises(SnapshotError, match=rf"{found}.*looks ahead|rare \(\d+ rows\).*look ahead"),
+    ):
+        check_features(conn, _run(own_sql, ("return_1", "rare")), ["AAA", "BBB"])
+
+
+def test_relations_joined_by_ticker_and_session_are_fine(
+    warehouse: Any, make_bars: MakeBars, own_sql: Path
+) -> None:
+    _write(
+        own_sql,
+        "beside",
+        "select ticker, session_date, return_e12 * average_gain as beside "
+        "from int_bars join int_smoothers using (ticker, session_date)",
+        warm_up=0,
+    )
+    with warehouse(make_bars(n_sessions=190)) as conn:
+        check_features(conn, _run(own_sql, ("return_1", "beside")), ["AAA", "BBB"])
+
+
 @pytest.mark.parametrize("found", list(RARE))
 def test_a_look_ahead_of_a_single_row_is_refused_by_its_text(
     warehouse: Any, make_bars: MakeBars, own_sql: Path, found: str

@@ -38,7 +38,7 @@ from transfergate.warehouse.made_up_bars import made_up_bars
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _TICKERS = 4
 _BY_TICKER = Mapping[str, TickerFeatures]
 

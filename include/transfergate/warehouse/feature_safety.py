@@ -58,17 +58,29 @@ def check_windows(conn: DuckDBPyConnection, sql: FeatureSql) -> None:
 
     Raises:
         SnapshotError: If a window reads rows that follow, or is ordered from the latest to the
-            earliest session; names the file.
+            earliest session, or rows are joined by anything but ticker and session; names the
+            file.
     """
     for name in sql.names:
         path = f"marts/features/{name}.sql"
         for node in _nodes(_parsed(conn, path, sql.text(name))):
-            if node.get("class") == "WINDOW" and (found := _later_rows(node)):
+            if found := _later_rows(node) if node.get("class") == "WINDOW" else _other_rows(node):
                 raise SnapshotError(
                     f"{path}: found {found}, expected windows of the current row and earlier ones: "
                     f"this looks ahead. Nothing was published: order by session_date, and read "
                     f"earlier rows by lag(x, n) or 'rows between n preceding and current row'"
                 )
+
+
+def _other_rows(node: dict[str, Any]) -> str:
+    # A join by anything but ticker and session, or a query within a row, can reach later bars.
+    if node.get("type") == "JOIN" and node.get("ref_type") != "NATURAL":
+        by = {str(name).lower() for name in node.get("using_columns", ())}
+        if not {"ticker", "session_date"} <= by or node.get("ref_type") != "REGULAR":
+            return "a join without 'using (ticker, session_date)'"
+    if node.get("class") == "SUBQUERY":
+        return "a query within an expression"
+    return ""
 
 
 def _later_rows(window: dict[str, Any]) -> str:
