@@ -102,7 +102,8 @@ def publish_snapshot(
             a row; nothing is published.
         SettingsError: If the calendar does not exist.
     """
-    conn.execute(f"set threads = {request.resources.threads}")
+    # Batches run side by side, each in its own thread: threads within a query would only wait.
+    conn.execute("set threads = 1")
     conn.execute(f"set memory_limit = '{request.resources.memory_limit_mb} MB'")
     run = _run(conn, request)
     bars = _bars(conn, request, run)
