@@ -149,7 +149,8 @@ def _write_ticker(
     entry = write_settled(folder, ticker, rows.part(0, cut), columns)
     if len(rows):
         entry["first_session"] = str(rows.sessions[0])
-    return _Written(ticker, entry, rows.part(cut), points)
+    # A copy: a view would hold on to the whole history of every ticker until the end.
+    return _Written(ticker, entry, Rows.joined([rows.part(cut)]), points)
 
 
 def _write_shared(
