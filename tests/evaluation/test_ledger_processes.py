@@ -20,7 +20,7 @@ from transfergate.storage import ArtefactStore
 N_FOLDS, N_ARMS, N_ROWS = 14, 6, 2 * 63
 
 WRITER = """
-import random, sys
+import os, random, sys
 import numpy as np, pyarrow as pa
 from pathlib import Path
 from transfergate.errors import StorageConflict
@@ -49,6 +49,7 @@ for fold in folds:
         print("new" if new else "same", fold, flush=True)
     except StorageConflict:
         print("conflict", fold, flush=True)
+os._exit(0)  # pyarrow's reading threads can abort an interpreter that ends while they start
 """
 
 

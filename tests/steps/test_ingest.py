@@ -196,12 +196,12 @@ def test_a_busy_warehouse_fails_the_load_and_a_retry_does_it(settings):
     batch_id = steps.validate_bars(settings, plan, landing)
     settings.warehouse_path.parent.mkdir(exist_ok=True, parents=True)
     code = (
-        "import sys; from pathlib import Path; from transfergate import steps; "
+        "import os; from pathlib import Path; from transfergate import steps; "
         "from transfergate.errors import WarehouseBusy; "
         "from transfergate.settings import Settings\n"
         f"s = Settings(home=Path({str(settings.home)!r}), warehouse_wait_seconds=0.2)\n"
         f"try: steps.load_bars(s, {plan!r}, {batch_id!r})\n"
-        "except WarehouseBusy as e: sys.exit(3 if 'PID' in str(e) else 4)\n"
+        "except WarehouseBusy as e: os._exit(3 if 'PID' in str(e) else 4)\n"
     )
     with duckdb.connect(str(settings.warehouse_path)):
         assert run([sys.executable, "-c", code], check=False).returncode == 3

@@ -3,7 +3,13 @@
 The only place that knows whether artefacts lie in a folder or an object store.
 """
 
-from transfergate.storage.artefacts import ArtefactStore, content_hash, json_bytes, share_file
+from transfergate.storage.artefacts import (
+    ArtefactStore,
+    content_hash,
+    json_bytes,
+    share_file,
+    sync_path,
+)
 from transfergate.storage.snapshots import Snapshot, list_snapshots, open_snapshot
 
 __all__ = [
@@ -14,4 +20,5 @@ __all__ = [
     "list_snapshots",
     "open_snapshot",
     "share_file",
+    "sync_path",
 ]

@@ -13,6 +13,8 @@ from typing import Any
 
 from transfergate.errors import StorageConflict
 
+_TEMPORARY = ".tmp-"  # begins the name of what is not published, and may vanish at any moment
+
 
 def json_bytes(value: Any) -> bytes:
     """Encode as canonical JSON: sorted keys, no NaN, one trailing newline.
@@ -68,11 +70,13 @@ class ArtefactStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a prefix, sorted."""
-        base = self.path(prefix)
-        if base.is_dir():
-            for path in sorted(base.rglob("*")):
-                if path.is_file() and not any(p.startswith(".tmp-") for p in path.parts):
-                    yield path.relative_to(self.root.resolve()).as_posix()
+        root = self.root.resolve()
+        found = []
+        for folder, folders, files in os.walk(self.path(prefix), onerror=_raise_unless_gone):
+            folders[:] = [name for name in folders if not name.startswith(_TEMPORARY)]
+            below = Path(folder).relative_to(root)
+            found += [below / name for name in files if not name.startswith(_TEMPORARY)]
+        return (path.as_posix() for path in sorted(found))
 
     def write_once(self, key: str, content: bytes) -> bool:
         """Create an object, or confirm that it is there with identical content.
@@ -87,7 +91,7 @@ class ArtefactStore:
         """
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         _write_synced(temporary, content)
         try:
             os.link(temporary, target)
@@ -107,7 +111,7 @@ class ArtefactStore:
         """Write an object that may change (a derived index, a progress checkpoint), atomically."""
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         _write_synced(temporary, content)
         os.replace(temporary, target)
 
@@ -141,7 +145,7 @@ class ArtefactStore:
         """
         parent = self.path(prefix)
         parent.mkdir(parents=True, exist_ok=True)
-        temporary = parent / f".tmp-{uuid.uuid4().hex}"
+        temporary = parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         temporary.mkdir()
         try:
             name = write(temporary)
@@ -150,7 +154,7 @@ class ArtefactStore:
                 return name, False
             for path in temporary.rglob("*"):
                 if path.is_file():
-                    _sync(path)
+                    sync_path(path)
             try:
                 os.rename(temporary, target)
             except OSError:
@@ -170,6 +174,12 @@ def share_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    # A folder that another process has just renamed or removed holds nothing to list.
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
 def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as handle:
         handle.write(content)
@@ -177,7 +187,8 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(handle.fileno())
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from transfergate.errors import WarehouseError
+from transfergate.storage import sync_path
 from transfergate.warehouse.connection import open_warehouse
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,12 @@ def compact_warehouse(path: Path, sql_dir: Path, wait_seconds: float) -> Compact
         conn.execute(f'copy from database "{name}" to compacted')
         _compare(conn, str(name))
         conn.execute("detach compacted")
-        _sync(fresh)
+        sync_path(fresh)
         # From here the old file is another's as soon as it has the name: closing it must not
         # write a checkpoint to a log that may be the new file's by then.
         conn.execute("pragma disable_checkpoint_on_shutdown")
         os.replace(fresh, path)
-        _sync(path.parent)
+        sync_path(path.parent)
     after = path.stat().st_size
     log.info("warehouse compacted from %d to %d bytes", before, after)
     return Compaction(before, after)
@@ -87,11 +88,3 @@ def _quoted(path: Path) -> str:
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
