@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from drills.forks import kill_in_fork, run_in_fork
+from transfergate.calendars import exchange_sessions
 from transfergate.settings import FeatureParams, Settings, SourceParams
 
 State = dict[str, Any]
@@ -156,14 +158,18 @@ def _snapshots(folder: Path) -> tuple[list[str], list[str]]:
         if path.name.startswith("."):
             continue
         manifest = path / "manifest.json"
-        files = json.loads(manifest.read_bytes())["files"].values() if manifest.exists() else None
+        files = _files(json.loads(manifest.read_bytes())) if manifest.exists() else None
         fits = files is not None and all(
-            (path / file["name"]).exists()
-            and hashlib.sha256((path / file["name"]).read_bytes()).hexdigest() == file["sha256"]
-            for file in files
+            (path / name).exists() and hashlib.sha256((path / name).read_bytes()).hexdigest() == sha
+            for name, sha in files.items()
         )
         (whole if fits else torn).append(path.name)
     return whole, torn
+
+
+def _files(manifest: dict[str, Any]) -> dict[str, str]:
+    listed = [*manifest["files"].values(), manifest["recent"]]
+    return {file["name"]: file["sha256"] for file in listed} | manifest["restart"]
 
 
 @contextmanager
@@ -206,7 +212,7 @@ def _prepare(root: Path) -> dict[str, tuple[Path, Operation]]:
 def _write_bars(folder: Path, days: int) -> None:
     # Later deliveries correct a bar, repeat the old ones, and bring a few that are bad.
     folder.mkdir(exist_ok=True)
-    sessions = pd.bdate_range("2021-01-04", periods=days).difference(_holidays())
+    sessions = pd.to_datetime(exchange_sessions("XNYS", date(2021, 1, 4), date(2022, 3, 1))[:days])
     for number in range(6):
         noise = np.random.default_rng(number).normal(0, 0.01, 400)[: len(sessions)]
         close = 50 * np.exp(np.cumsum(noise))
@@ -219,14 +225,6 @@ def _write_bars(folder: Path, days: int) -> None:
         if days > 250:
             frame.loc[50, "volume"] = 5.0
         frame.to_csv(folder / f"DR{number}.csv", index=False)
-
-
-def _holidays() -> pd.DatetimeIndex:
-    from transfergate.calendars import exchange_sessions
-
-    span = pd.date_range("2021-01-01", "2022-12-31")
-    sessions = exchange_sessions("XNYS", span[0].date(), span[-1].date())
-    return span.difference(pd.DatetimeIndex(sessions))
 
 
 def _ingest(settings: Settings) -> object:

@@ -31,15 +31,30 @@ def test_a_state_between_is_counted_as_one():
 
 
 def test_a_snapshot_with_a_damaged_or_missing_file_is_torn(tmp_path: Path):
-    for name, content in (("whole", b"bars"), ("damaged", b"ba"), ("unfinished", None)):
-        folder = tmp_path / name
-        folder.mkdir()
-        file = {"name": "A.parquet", "sha256": hashlib.sha256(b"bars").hexdigest()}
-        if content is not None:
-            (folder / "A.parquet").write_bytes(content)
-            (folder / "manifest.json").write_text(json.dumps({"files": {"A": file}}))
+    contents = {
+        "whole": (b"bars", b"last"),
+        "damaged": (b"ba", b"last"),
+        "damaged_recent": (b"bars", b"la"),
+        "unfinished": None,
+    }
+    for name, files in contents.items():
+        (tmp_path / name).mkdir()
+        if files is not None:
+            _write_snapshot(tmp_path / name, *files)
     (tmp_path / ".tmp-1").mkdir()
-    assert data_plane._snapshots(tmp_path) == (["whole"], ["damaged", "unfinished"])
+    assert data_plane._snapshots(tmp_path) == (
+        ["whole"],
+        ["damaged", "damaged_recent", "unfinished"],
+    )
+
+
+def _write_snapshot(folder: Path, bars: bytes, recent: bytes) -> None:
+    (folder / "A.parquet").write_bytes(bars)
+    (folder / "recent.parquet").write_bytes(recent)
+    a = {"name": "A.parquet", "sha256": hashlib.sha256(b"bars").hexdigest()}
+    last = {"name": "recent.parquet", "sha256": hashlib.sha256(b"last").hexdigest()}
+    manifest = {"files": {"A": a}, "recent": last, "restart": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_a_forked_function_returns_its_result_or_is_killed(tmp_path: Path):
