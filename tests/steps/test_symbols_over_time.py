@@ -17,7 +17,7 @@ from transfergate.settings import Settings
 from transfergate.steps.bars import read_bars
 from transfergate.storage import ArtefactStore
 from transfergate.storage.bars import read_parquet
-from transfergate.storage.landing import read_landing
+from transfergate.storage.landing import read_landed_bars, read_landed_reference
 
 DAYS = exchange_sessions("XNYS", date(2014, 1, 2), date(2014, 3, 31))
 CHANGE = DAYS[30]
@@ -65,7 +65,8 @@ def test_a_renamed_ticker_is_one_series(tmp_path: Path):
     coverage = [item for item in report["expectations"] if item["rule"] == "ticker_coverage"]
     assert coverage[0]["passed"]
     (key,) = loaded["landing"]
-    landed, reference = read_landing(ArtefactStore(settings.artefact_root), key)
+    store = ArtefactStore(settings.artefact_root)
+    landed, reference = read_landed_bars(store, key), read_landed_reference(store, key)
     assert sorted(set(landed["ticker"].to_pylist())) == ["HINDALC0", "HINDALCO", "ITC"]
     assert reference.instruments["ticker"].to_pylist() == ["HINDALCO"]
     again, _ = ingest(settings)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command, add_source, moment, session
+from transfergate.cli.common import Commands, Result, add_as_of, add_command, add_source, session
 
 _SHOWN = 10
 
@@ -16,12 +16,7 @@ def add(commands: Commands) -> None:
     added = add_command(commands, bars)
     added.add_argument("ticker", metavar="TICKER")
     add_source(added)
-    added.add_argument(
-        "--as-of",
-        type=moment,
-        metavar="WHEN",
-        help="what was known then: a date (its end, UTC) or a moment",
-    )
+    add_as_of(added)
     added.add_argument("--adjusted", action="store_true", help="for splits and dividends")
     added.add_argument("--start", type=session, metavar="DATE", help="first session")
     added.add_argument("--end", type=session, metavar="DATE", help="last session")

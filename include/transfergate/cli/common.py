@@ -41,6 +41,16 @@ def add_command(commands: Commands, function: Command) -> argparse.ArgumentParse
     return added
 
 
+def add_as_of(added: argparse.ArgumentParser) -> None:
+    """Add the option that names the moment whose knowledge is asked for."""
+    added.add_argument(
+        "--as-of",
+        type=_moment,
+        metavar="WHEN",
+        help="what was known then: a date (its end, UTC) or a moment",
+    )
+
+
 def add_source(added: argparse.ArgumentParser) -> None:
     """Add the option that names a source."""
     added.add_argument("--source", help="name of a source; default: the one in the settings")
@@ -60,7 +70,7 @@ def tickers(text: str) -> list[str]:
     return [ticker.strip() for ticker in text.split(",") if ticker.strip()]
 
 
-def moment(text: str) -> str:
+def _moment(text: str) -> str:
     """Read a date or a moment that is not empty; what it says is read where it is used."""
     if not text.strip():
         raise argparse.ArgumentTypeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command, add_source, moment
+from transfergate.cli.common import Commands, Result, add_as_of, add_command, add_source
 
 _COLUMNS = (
     *("ticker", "name", "asset_class", "sector", "exchange", "currency", "index_ticker"),
@@ -17,12 +17,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     added = add_command(commands, instruments)
     add_source(added)
-    added.add_argument(
-        "--as-of",
-        type=moment,
-        metavar="WHEN",
-        help="what was known then: a date (its end, UTC) or a moment",
-    )
+    add_as_of(added)
 
 
 def instruments(options: argparse.Namespace) -> Result:

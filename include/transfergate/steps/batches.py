@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -32,10 +32,15 @@ def batch_reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
             }
 
 
-def special_sessions(store: ArtefactStore, source: str) -> dict[str, set[date]]:
-    """Exchange -> days that loaded batches of a source accepted as special sessions."""
+def special_sessions(reports: Iterable[dict[str, Any]], source: str) -> dict[str, set[date]]:
+    """Exchange -> days that loaded batches of a source accepted as special sessions.
+
+    Args:
+        reports: What ``batch_reports`` gives.
+        source: Whose batches.
+    """
     found: dict[str, set[date]] = {}
-    for report in batch_reports(store):
+    for report in reports:
         if report["load"] and report["source"] == source:
             for market in report.get("exchanges", ()):
                 days = {date.fromisoformat(day) for day in market["special_sessions"]}

@@ -17,12 +17,12 @@ from transfergate.settings import Settings
 from transfergate.steps.sessions import ExchangeSessions
 from transfergate.storage import ArtefactStore
 from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA, SYMBOL_SCHEMA
-from transfergate.storage.landing import Reference, read_landing
+from transfergate.storage.landing import Reference, read_landed_reference
 
 
 def landed_reference(store: ArtefactStore, landing: Iterable[str]) -> Reference:
     """Actions, instruments and symbols of several fetches, as one."""
-    parts = [read_landing(store, key)[1] for key in sorted(set(landing))]
+    parts = [read_landed_reference(store, key) for key in sorted(set(landing))]
     return Reference(
         **{
             part.name: pa.concat_tables([getattr(reference, part.name) for reference in parts])

@@ -32,7 +32,7 @@ from transfergate.steps.history import (
 from transfergate.steps.sessions import ExchangeSessions, batch_sessions
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.storage.bars import parquet_bytes, read_parquet
-from transfergate.storage.landing import publish_landing, read_landing
+from transfergate.storage.landing import publish_landing, read_landed_bars
 
 log = logging.getLogger(__name__)
 
@@ -118,14 +118,15 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
             it can be loaded.
     """
     store = ArtefactStore(settings.artefact_root)
-    bars, history, markets, batch_id = _received(settings, store, plan, landing)
+    known = list(batch_reports(store))
+    bars, history, markets, batch_id = _received(settings, store, plan, landing, known)
     page = store.path(quality.report_key(batch_id))
     if store.exists(f"batches/{batch_id}/batch.json") and page.exists():
         log.info("batch %s was judged and loaded before: nothing to do", batch_id)
         return batch_id
     params = source_params(settings, plan)
     frame = described_rows(settings, markets, bars, history)
-    context = _context(settings, store, plan, batch_id, bars, history, markets)
+    context = _context(settings, store, plan, batch_id, bars, history, markets, known)
     validation = quality.validate_frame(frame, params.quality, context, store)
     report = {
         "batch_id": batch_id,
@@ -206,13 +207,17 @@ def _date(name: str, value: str | None) -> date | None:
 
 
 def _received(
-    settings: Settings, store: ArtefactStore, plan: dict[str, Any], landing: Sequence[str]
+    settings: Settings,
+    store: ArtefactStore,
+    plan: dict[str, Any],
+    landing: Sequence[str],
+    reports: Sequence[dict[str, Any]],
 ) -> tuple[pa.Table, warehouse.History, list[ExchangeSessions], str]:
     # All rows of the batch, in an order that does not depend on that of the fetches, what is known
     # around them, and the batch's id. The rows alone are not enough for it: the same rows may be
     # fresh today and stale next week, and a jump of today explained by an action of next week.
     keys = sorted(set(landing))
-    tables = [read_landing(store, key)[0] for key in keys]
+    tables = [read_landed_bars(store, key) for key in keys]
     tables.sort(key=lambda table: str(table["ticker"][0]) if table.num_rows else "")
     params = source_params(settings, plan)
     rules = json_bytes(
@@ -236,7 +241,7 @@ def _received(
         bars,
         history,
         declared=params.special_sessions,
-        accepted=special_sessions(store, plan["source"]),
+        accepted=special_sessions(reports, plan["source"]),
     )
     known = [
         str(history.actions.to_pylist()),
@@ -254,10 +259,11 @@ def _context(
     bars: pa.Table,
     history: warehouse.History,
     markets: Sequence[ExchangeSessions],
+    reports: Sequence[dict[str, Any]],
 ) -> quality.BatchContext:
     loads = [
         report["load"]
-        for report in batch_reports(store)
+        for report in reports
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch_id
     ]
     params = source_params(settings, plan)

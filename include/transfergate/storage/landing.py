@@ -58,14 +58,19 @@ def publish_landing(store: ArtefactStore, source: str, bars: pa.Table, reference
     return key
 
 
-def read_landing(store: ArtefactStore, key: str) -> tuple[pa.Table, Reference]:
-    """Bars and reference data of one fetch."""
+def read_landed_bars(store: ArtefactStore, key: str) -> pa.Table:
+    """Bars of one fetch, in ``LANDING_SCHEMA`` where its columns are sound."""
+    return _with_provenance(read_parquet(store.read(f"{key}/bars.parquet")))
+
+
+def read_landed_reference(store: ArtefactStore, key: str) -> Reference:
+    """What one fetch brought besides bars; these are not read."""
     tables = {
         part.name: read_parquet(store.read(f"{key}/{part.name}.parquet"))
         for part in fields(Reference)
         if store.exists(f"{key}/{part.name}.parquet")
     }
-    return _with_provenance(read_parquet(store.read(f"{key}/bars.parquet"))), Reference(**tables)
+    return Reference(**tables)
 
 
 def _with_provenance(bars: pa.Table) -> pa.Table:

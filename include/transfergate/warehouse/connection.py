@@ -44,13 +44,24 @@ def open_warehouse(
     try:
         conn.execute(f"set threads = {int(threads)}")
         conn.execute("set timezone = 'UTC'")
-        conn.execute("begin")
-        for script in sorted((sql_dir / "staging").glob("*.sql")):
-            conn.execute(script.read_text(encoding="utf-8"))
-        conn.execute("commit")
+        with transaction(conn):
+            for script in sorted((sql_dir / "staging").glob("*.sql")):
+                conn.execute(script.read_text(encoding="utf-8"))
         yield conn
     finally:
         conn.close()
+
+
+@contextmanager
+def transaction(conn: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of what is done within, or, if anything goes wrong, nothing of it."""
+    conn.execute("begin")
+    try:
+        yield
+        conn.execute("commit")
+    except BaseException:
+        conn.execute("rollback")
+        raise
 
 
 def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:

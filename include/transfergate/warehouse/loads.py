@@ -13,6 +13,7 @@ import pyarrow as pa
 from transfergate.errors import BarsRejected
 from transfergate.storage.bars import BAR_SCHEMA
 from transfergate.storage.landing import Reference
+from transfergate.warehouse.connection import transaction
 from transfergate.warehouse.reference import append_reference, new_facts
 
 log = logging.getLogger(__name__)
@@ -88,17 +89,12 @@ def load_batch(
     """
     facts = reference or Reference()
     bars = accepted.select(BAR_SCHEMA.names)
-    conn.execute("begin")
-    try:
+    with transaction(conn):
         counts = stored_counts(conn, batch_id)
         if counts is None:
             moment = next_moment(conn, known_at)
             append_reference(conn, source=source, batch_id=batch_id, reference=facts, moment=moment)
             counts = append_bars(conn, source, batch_id, bars, quarantine, received, moment)
-        conn.execute("commit")
-    except BaseException:
-        conn.execute("rollback")
-        raise
     log.info(
         "batch %s of %s: %d received, %d loaded (%d new), %d quarantined%s",
         *(counts.batch_id, counts.source, counts.received, counts.loaded, counts.new_revisions),

@@ -12,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from transfergate.warehouse.batches import KeptBatch, cut_batches
 from transfergate.warehouse.changes import changed_tickers
 from transfergate.warehouse.feature_checks import check_features
 from transfergate.warehouse.feature_sql import read_feature_sql
+from transfergate.warehouse.loads import moment_of
 from transfergate.warehouse.market import changed_market, whole_market
 from transfergate.warehouse.snapshot_files import BaseSnapshot
 from transfergate.warehouse.snapshot_manifest import (
@@ -159,12 +160,8 @@ def _run(conn: DuckDBPyConnection, request: SnapshotRequest) -> FeatureRun:
     if microseconds is None:
         raise _no_bars(request)
     sql = read_feature_sql(request.sql_dir, request.features.names, request.features.extra_dir)
-    as_of = _moment(microseconds)
+    as_of = moment_of(microseconds)
     return FeatureRun(sql, request.features, request.source, as_of, request.universe.index)
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _no_bars(request: SnapshotRequest) -> SnapshotError:
@@ -228,7 +225,7 @@ def _noted(
     for snapshot_id, moment in rows:
         path = f"snapshots/{snapshot_id}/manifest.json"
         if store.exists(path):
-            return BaseSnapshot(store, store.read_json(path)), _moment(moment)
+            return BaseSnapshot(store, store.read_json(path)), moment_of(moment)
     return None
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from transfergate.errors import QuarantineError
 from transfergate.storage import content_hash
 from transfergate.storage.bars import BAR_SCHEMA
+from transfergate.warehouse.connection import transaction
 from transfergate.warehouse.loads import append_bars, moment_of, next_moment
 
 log = logging.getLogger(__name__)
@@ -75,29 +76,25 @@ def release_rows(
         }
     )
     conn.register("asked_rows", wanted)
-    conn.execute("begin")
     try:
-        _check_there(conn, source, len(asked))
-        fresh: pa.Table = conn.sql(
-            f"""
-            select batch_id, row_id, {", ".join(BAR_SCHEMA.names)}
-            from quarantine
-            semi join asked_rows using (batch_id, row_id)
-            anti join releases using (batch_id, row_id)
-            order by batch_id, row_id
-            """
-        ).to_arrow_table()
-        if fresh.num_rows:
-            _check_not_outdated(conn, source, fresh)
-            _load(conn, source, fresh, who, why, next_moment(conn, known_at))
-        conn.execute("commit")
+        with transaction(conn):
+            _check_there(conn, source, len(asked))
+            fresh: pa.Table = conn.sql(
+                f"""
+                select batch_id, row_id, {", ".join(BAR_SCHEMA.names)}
+                from quarantine
+                semi join asked_rows using (batch_id, row_id)
+                anti join releases using (batch_id, row_id)
+                order by batch_id, row_id
+                """
+            ).to_arrow_table()
+            if fresh.num_rows:
+                _check_not_outdated(conn, source, fresh)
+                _load(conn, source, fresh, who, why, next_moment(conn, known_at))
         names = conn.execute(
             "select release_id from releases semi join asked_rows using (batch_id, row_id) "
             "group by release_id order by max(known_at)"
         ).fetchall()
-    except BaseException:
-        conn.execute("rollback")
-        raise
     finally:
         conn.unregister("asked_rows")
     log.info("%s: %d of %d rows released by %s", source, fresh.num_rows, len(asked), who)
