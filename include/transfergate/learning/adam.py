@@ -64,6 +64,12 @@ def trainable_masks(
     }
 
 
+def silence(grads: Weights, masks: Mapping[str, Tensor]) -> None:
+    """Set the gradients of parameters at rest to 0, in place; ``masks`` as by trainable_masks."""
+    for name, grad in grads.items():
+        grad.mul_(per_model(masks[name], grad))
+
+
 def clip_per_model(grads: Weights, limit: float) -> Tensor:
     """Scale each model's gradient, in place, to a norm of at most ``limit``.
 

@@ -21,6 +21,7 @@ from transfergate.errors import TrainingError
 from transfergate.learning.adam import part, trainable_masks
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
 from transfergate.learning.networks import Weights, n_models
+from transfergate.learning.penalties import Penalties, penalised
 from transfergate.learning.runtime import fast_cpu
 from transfergate.learning.sampling import PathSampler
 from transfergate.learning.state import Meter, StackPlan, TrainingState, fresh_state
@@ -188,16 +189,17 @@ def _hyper(
     def column(values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)
 
-    masks = trainable_masks(list(weights), plan.frozen_groups, device)
+    masks, choices = (
+        trainable_masks(list(weights), plan.frozen_groups, device),
+        plan.regularisations,
+    )
     return Hyper(
         network=network,
         optimiser=optimiser,
         flat=dynamics.flat_index(market),
         rates=column(list(plan.learning_rates)),
-        l1=column([r.l1_first_layer for r in plan.regularisations]),
-        pull=column([r.l2_pull for r in plan.regularisations]),
+        penalties=Penalties.of(choices, device) if penalised(choices) else None,
         masks=masks,
-        penalised=any(r.l1_first_layer or r.l2_pull for r in plan.regularisations),
         any_frozen=any(plan.frozen_groups),
         train_encoder=any(bool(m.any()) for n, m in masks.items() if n.startswith("encoder.")),
     )

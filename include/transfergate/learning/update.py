@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from transfergate.learning import networks
-from transfergate.learning.adam import AdamState, ascend, clip_per_model, per_model
+from transfergate.learning.adam import AdamState, ascend, clip_per_model, per_model, silence
 from transfergate.learning.exact import ExactEvaluation, evaluate_policy
 from transfergate.learning.networks import Weights
+from transfergate.learning.penalties import Penalties
 from transfergate.learning.sampling import REWARD_SCALE, PathBatch
 from transfergate.settings import NetworkParams, OptimiserParams
 
@@ -24,10 +25,8 @@ class Hyper:
         optimiser: Budget and hyper-parameters of all models.
         flat: Index of the flat position, with which every path starts.
         rates: Learning rates (S,).
-        l1: Penalty on the absolute first-layer weights (S,).
-        pull: Penalty on the squared distance to the starting weights (S,).
+        penalties: What pulls on the weights besides the reward; None where nothing does.
         masks: Which models train each parameter, name -> (S,).
-        penalised: Whether any model has a penalty.
         any_frozen: Whether any parameter of any model rests.
         train_encoder: Whether any model trains its encoder.
     """
@@ -36,10 +35,8 @@ class Hyper:
     optimiser: OptimiserParams
     flat: int
     rates: Tensor
-    l1: Tensor
-    pull: Tensor
+    penalties: Penalties | None
     masks: dict[str, Tensor]
-    penalised: bool
     any_frozen: bool
     train_encoder: bool
 
@@ -53,8 +50,7 @@ class Hyper:
         return replace(
             self,
             rates=self.rates[models],
-            l1=self.l1[models],
-            pull=self.pull[models],
+            penalties=self.penalties.part(models) if self.penalties else None,
             masks={name: mask[models] for name, mask in self.masks.items()},
         )
 
@@ -117,7 +113,10 @@ def update_models(
             policy = torch.softmax(logits, dim=1)
         by_logits = surrogate_gradient(policy, terms, sizes.clip if epoch else None)
         grads = networks.backward(trace, by_logits, encoder=hyper.train_encoder)
-        _regularise(grads, weights, start, hyper)
+        if hyper.penalties:
+            hyper.penalties.add_to(grads, weights, start)
+        if hyper.any_frozen:
+            silence(grads, hyper.masks)
         norms.append(clip_per_model(grads, sizes.max_gradient_norm))
         step = update * sizes.epochs + epoch + 1
         ascend(weights, grads, adam, hyper.rates * decay, step)
@@ -171,15 +170,3 @@ def surrogate_gradient(policy: Tensor, terms: SurrogateTerms, clip: float | None
         advantage = advantage.masked_fill(blocked, 0.0)
     weighted = policy * advantage
     return terms.occupancy * (weighted - policy * weighted.sum(1, keepdim=True))
-
-
-def _regularise(grads: Weights, weights: Weights, start: Weights, hyper: Hyper) -> None:
-    # Adds the penalties' gradients and silences parameters at rest; in place.
-    for name, grad in grads.items():
-        if hyper.penalised:
-            distance = weights[name] - start[name]
-            grad.sub_(2.0 * per_model(hyper.pull, grad) * distance)
-            if name == "encoder.input":
-                grad.sub_(per_model(hyper.l1, grad) * weights[name].sign())
-        if hyper.any_frozen:
-            grad.mul_(per_model(hyper.masks[name], grad))
