@@ -1,6 +1,7 @@
-"""The market's arithmetic, which exists here only: timing, costs, returns, reward, ruin.
+"""The market's arithmetic, which exists here only: timing, costs, returns, ruin.
 
-Training, the exact dynamic programme, the back-test and the Gymnasium shells all use it.
+What a net return is worth in training stands in ``rewards.py``. Training, the exact dynamic
+programme, the back-test and the Gymnasium shells all use it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor
 
 from transfergate.market.panel import Panel
+from transfergate.market.rewards import log_return
 from transfergate.settings import MarketParams
 
-RUIN_RETURN = -0.999
-"""Net simple returns below this count as this in the reward, so that it stays finite."""
+reward = log_return  # the default one
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,6 @@ def net_return(
         ``k * overnight + a * intraday - cost_rate * |a - k|``.
     """
     return previous * overnight + target * intraday - cost_rate * (target - previous).abs()
-
-
-def reward(net: Tensor) -> Tensor:
-    """Log return of equity; a ruinous return counts as ``RUIN_RETURN``."""
-    return torch.log1p(net.clamp_min(RUIN_RETURN))
 
 
 def is_ruin(net: Tensor) -> Tensor:
