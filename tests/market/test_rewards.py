@@ -59,6 +59,7 @@ def test_every_reward_says_what_covers_it_what_it_remembers_and_its_units():
     assert reward_of(MarketParams()).name == "log_return"
 
 
+@settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_gradient_of_the_linearised_reward_is_that_of_the_sharpe_of_expected_moments(seed: int):
     logits, net = random_market(seed)
@@ -108,7 +109,7 @@ def test_a_flat_policy_has_sharpe_zero_and_finite_slopes():
     assert all(torch.isfinite(slope).all() for slope in flat.slopes())
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS, st.floats(0.001, 0.5))
 def test_differential_sharpe_equals_the_plain_recursion(seed: int, decay: float):
     net = returns(seed, 40, 2)
@@ -123,6 +124,7 @@ def test_differential_sharpe_equals_the_plain_recursion(seed: int, decay: float)
             a, b = a + decay * by_a, b + decay * by_b
 
 
+@settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_differential_sharpe_is_the_slope_of_the_weighted_sharpe_by_its_decay(seed: int):
     net = returns(seed, 12)
@@ -140,7 +142,7 @@ def test_differential_sharpe_is_the_slope_of_the_weighted_sharpe_by_its_decay(se
     assert last.item() == pytest.approx((ratio(1e-6) - ratio(-1e-6)) / 2e-6, rel=1e-5, abs=1e-8)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS, st.floats(0.0, 3.0))
 def test_drawdown_penalty_sums_to_growth_less_the_maximum_drawdown(seed: int, penalty: float):
     net = returns(seed, 60, 2)
