@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from transfergate.settings.algorithms import Algorithm, CloningParams, DqnParams, SampledParams
 from transfergate.settings.base import Params
 
 
@@ -66,14 +65,11 @@ class Regularisation(Params):
 
 
 class OptimiserParams(Params):
-    """How the policies learn: algorithm, budget, hyper-parameters (docs/learning.md).
+    """PPO with exact advantages over the position grid (see ``transfergate.learning``).
 
     The defaults were chosen on planted markets only (``market/planted.py``), never on real bars.
     """
 
-    algorithm: Algorithm = Field(
-        "exact_ppo", description="exact: by dynamic programming over positions; else sampled or Q"
-    )
     n_updates: int = Field(100, ge=1)
     epochs: int = Field(1, ge=1, le=50, description="passes over one batch of paths")
     n_paths: int = Field(4, ge=1)
@@ -81,43 +77,10 @@ class OptimiserParams(Params):
     burn_in_sessions: int = Field(32, ge=0, description="encoded before the loss starts")
     tail_sessions: int = Field(16, ge=0, description="look-ahead for values, no loss on it")
     learning_rate: float = Field(1e-2, gt=0.0, le=1.0)
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="of the learning rate; cosine ends at 5 %, linear at 0"
-    )
     clip: float = Field(0.2, gt=0.0, lt=1.0)
     discount: float = Field(0.99, gt=0.0, le=1.0)
     max_gradient_norm: float = Field(0.5, gt=0.0)
     n_validations: int = Field(6, ge=1, description="checkpoints that early stopping chooses from")
-    cloning_updates: int = Field(
-        0, ge=0, description="first updates, out of n_updates, that imitate the rule of cloning"
-    )
-    cloning: CloningParams = CloningParams()
-    sampled: SampledParams = SampledParams()
-    dqn: DqnParams = DqnParams()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> OptimiserParams:
-        if self.algorithm in ("exact_a2c", "a2c") and self.epochs != 1:
-            raise ValueError(
-                f"algorithm {self.algorithm!r} takes one step a batch, found epochs "
-                f"{self.epochs}; set epochs to 1 or use exact_ppo or ppo"
-            )
-        if not self.algorithm.startswith("exact") and self.tail_sessions < 1:
-            raise ValueError(
-                f"algorithm {self.algorithm!r} bootstraps from the session after a path: "
-                f"expected tail_sessions of at least 1, found {self.tail_sessions}"
-            )
-        if self.cloning_updates > self.n_updates:
-            raise ValueError(
-                f"cloning_updates {self.cloning_updates} exceed n_updates {self.n_updates}, of "
-                f"which they are a part; lower them"
-            )
-        if self.sampled.n_minibatches > self.n_paths:
-            raise ValueError(
-                f"sampled.n_minibatches {self.sampled.n_minibatches} exceed n_paths "
-                f"{self.n_paths}, which they divide; lower them"
-            )
-        return self
 
 
 class PretrainParams(Params):
