@@ -40,6 +40,8 @@ from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams, LookParams, RefreshParams
 from transfergate.settings.schedules import ScheduleParams
 from transfergate.settings.training import (
+    AdversaryParams,
+    CurriculumStage,
     FinetuneParams,
     MarketParams,
     NetworkParams,
@@ -53,6 +55,8 @@ from transfergate.settings.warehouse import WarehouseParams
 __all__ = [
     "PROJECT_ROOT",
     "TICKER_PATTERN",
+    "AdversaryParams",
+    "CurriculumStage",
     "FeatureParams",
     "FileFormatParams",
     "FinetuneParams",
