@@ -55,10 +55,31 @@ class NetworkParams(Params):
 
 
 class Regularisation(Params):
-    """One choice of the grid that both arms search."""
+    """One choice of the grid that both arms search; every strength of 0 is off."""
 
     input_noise: float = Field(0.0, ge=0.0, description="standard deviations added to z-scores")
-    l1_first_layer: float = Field(0.0, ge=0.0)
+    l1_first_layer: float = Field(
+        0.0, ge=0.0, description="on absolute first-layer weights, per gradient step"
+    )
+    group_lasso: float = Field(
+        0.0,
+        ge=0.0,
+        le=100.0,
+        description="length taken from each feature's row of the first layer, per unit of "
+        "learning rate and step; a row that reaches 0 is a feature that is not read",
+    )
+    weight_decay: float = Field(
+        0.0, ge=0.0, le=10.0, description="L2: shrinks all matrices by rate times this, per step"
+    )
+    dropout: float = Field(
+        0.0, ge=0.0, le=0.9, description="share of encoder outputs that the head misses in training"
+    )
+    turnover_penalty_bps: float = Field(
+        0.0,
+        ge=0.0,
+        le=500.0,
+        description="cost per unit of turnover in the training reward alone, above the market's",
+    )
     l2_pull: float = Field(
         0.0, ge=0.0, description="pull to the starting weights: the foundation's or the initial"
     )
@@ -88,14 +109,57 @@ class PretrainParams(Params):
 
     optimiser: OptimiserParams = OptimiserParams(n_updates=300, n_paths=16)
     regularisation: Regularisation = Regularisation(input_noise=0.3)
+    adversary: AdversaryParams = AdversaryParams()
+    curriculum: tuple[CurriculumStage, ...] = Field(
+        (),
+        max_length=10,
+        description="stages in order, a stage without a rule takes all sources; empty: one of all",
+    )
+    holdout_tickers: tuple[str, ...] | None = Field(
+        None, description="sources that only the back-test sees; unset: holdout_every decides"
+    )
+    holdout_every: int = Field(
+        10, ge=0, description="about one source in n is left out, by its name; 0: none"
+    )
+    holdout_min_sources: int = Field(
+        10, ge=2, description="with fewer sources than this, holdout_every leaves none out"
+    )
+    admit_constant: bool = Field(
+        False, description="register a foundation that always holds one position, too"
+    )
+
+    @model_validator(mode="after")
+    def _stages(self) -> PretrainParams:
+        names = [stage.name for stage in self.curriculum]
+        if len(set(names)) < len(names):
+            raise ValueError(f"curriculum: expected distinct names of its stages, found {names}")
+        if len(names) > self.optimiser.n_updates:
+            raise ValueError(
+                f"curriculum: {len(names)} stages share {self.optimiser.n_updates} updates, "
+                f"expected at least one each; raise n_updates or drop stages"
+            )
+        return self
 
 
 class FinetuneParams(Params):
     """Fine-tuning and its from-scratch control: one budget, one grid, paired seeds."""
 
-    strategy: Literal["head", "partial", "full"] = "full"
+    strategy: Literal["head", "partial", "full", "discriminative"] = Field(
+        "full",
+        description="what of the foundation moves: its head, all but the first layer, everything, "
+        "or everything with lower layers slower",
+    )
     learning_rate_ratio: float = Field(
         0.1, gt=0.0, le=1.0, description="fine-tuned learning rate / from-scratch learning rate"
+    )
+    layer_rate_decay: float = Field(
+        1.0 / 2.6,
+        gt=0.0,
+        le=1.0,
+        description="discriminative: each layer's rate / that of the layer above (Howard & Ruder)",
+    )
+    foundation_pull: float = Field(
+        0.0, ge=0.0, description="L2-SP: pull of the fine-tuned arm alone to the foundation"
     )
     optimiser: OptimiserParams = OptimiserParams(n_validations=2)
     grid: tuple[Regularisation, ...] = Field(
@@ -105,6 +169,7 @@ class FinetuneParams(Params):
             Regularisation(input_noise=1.0, l1_first_layer=1e-2),
         ),
         min_length=1,
-        max_length=3,
+        max_length=12,
+        description="choices that inner validation selects from, the same for both arms",
     )
     n_seeds: int = Field(5, ge=1, le=50)
