@@ -104,6 +104,34 @@ class OptimiserParams(Params):
     n_validations: int = Field(6, ge=1, description="checkpoints that early stopping chooses from")
 
 
+class AdversaryParams(Params):
+    """A discriminator that the encoder learns to confuse while it is pre-trained."""
+
+    strength: float = Field(
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="final weight of the reversed gradient, reached along Ganin's schedule; 0: off",
+    )
+    label: Literal["ticker", "sector"] = Field(
+        "ticker", description="what the discriminator reads; a ticker of no known sector is its own"
+    )
+    units: int = Field(16, ge=1, le=1024, description="of the discriminator's hidden layer")
+    rate_ratio: float = Field(
+        1.0, gt=0.0, le=100.0, description="discriminator's learning rate / the policy's"
+    )
+
+
+class CurriculumStage(Params):
+    """One universe of the chain; of the sources, those that any of its rules names."""
+
+    name: str = Field(min_length=1, max_length=60)
+    tickers: tuple[str, ...] = ()
+    sectors: tuple[str, ...] = ()
+    target_sectors: bool = Field(False, description="sources of the targets' sectors")
+    share: float = Field(1.0, gt=0.0, description="of the updates, relative to the other stages'")
+
+
 class PretrainParams(Params):
     """Pre-training of the foundation family."""
 
