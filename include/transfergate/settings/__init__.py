@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from transfergate.errors import SettingsError
+from transfergate.settings.algorithms import CloningParams, DqnParams, SampledParams, uncovered
 from transfergate.settings.bars import (
     FeatureParams,
     IngestParams,
@@ -56,7 +57,9 @@ __all__ = [
     "PROJECT_ROOT",
     "TICKER_PATTERN",
     "AdversaryParams",
+    "CloningParams",
     "CurriculumStage",
+    "DqnParams",
     "FeatureParams",
     "FileFormatParams",
     "FinetuneParams",
@@ -73,6 +76,7 @@ __all__ = [
     "RefreshParams",
     "Regularisation",
     "ScheduleParams",
+    "SampledParams",
     "Settings",
     "SourceParams",
     "SyntheticParams",
@@ -82,6 +86,7 @@ __all__ = [
     "WarehouseParams",
     "YahooParams",
     "load",
+    "uncovered",
 ]
 
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
@@ -166,6 +171,15 @@ class Settings(BaseSettings):
                 f"one of these, or declare [sources.{name}] with its kind in transfergate.toml"
             )
         return self.sources[name]
+
+    @model_validator(mode="after")
+    def _rewards_are_covered(self) -> Settings:
+        for stage in ("pretrain", "finetune"):
+            optimiser: OptimiserParams = getattr(self, stage).optimiser
+            reason = uncovered(optimiser.algorithm, self.market.reward, optimiser.discount)
+            if reason:
+                raise ValueError(f"{stage}.optimiser: {reason}")
+        return self
 
     @field_validator("sources", mode="before")
     @classmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from transfergate.settings.algorithms import Algorithm, CloningParams, DqnParams, SampledParams
 from transfergate.settings.base import Params
 
 
@@ -47,11 +48,65 @@ class MarketParams(Params):
 
 
 class NetworkParams(Params):
-    """The policy network: a causal encoder and a position head."""
+    """The policy network: a causal encoder and a position head.
 
-    encoder: Literal["gru", "lstm", "mlp"] = "gru"
+    Options that an encoder does not read are left out of its description, and so out of recipes.
+    """
+
+    encoder: Literal["gru", "lstm", "mlp", "transformer", "resnet_lstm"] = "gru"
     encoder_units: int = Field(24, ge=1, le=1024)
+    encoder_layers: int = Field(
+        1, ge=1, le=8, description="of the mlp and the transformer; others have one"
+    )
+    attention_heads: int = Field(
+        4, ge=1, le=16, description="of the transformer; divides encoder_units"
+    )
+    attention_window: int = Field(
+        32, ge=2, le=512, description="sessions that a transformer's layer sees, its own included"
+    )
+    conv_blocks: int = Field(2, ge=1, le=6, description="residual blocks of the resnet_lstm")
+    conv_kernel: int = Field(3, ge=2, le=9, description="sessions that each convolution spans")
     head_units: int = Field(24, ge=1, le=1024)
+
+    @property
+    def context_sessions(self) -> int:
+        """Earlier sessions that must be encoded before states are those of a long record.
+
+        The transformer's reach and that of the convolutions; a recurrent layer reaches back
+        without end, but forgets, and adds nothing here.
+        """
+        if self.encoder == "transformer":
+            return self.encoder_layers * (self.attention_window - 1)
+        if self.encoder == "resnet_lstm":
+            return 2 * (self.conv_kernel - 1) * int(2**self.conv_blocks - 1)
+        return 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> NetworkParams:
+        if self.encoder == "transformer" and self.encoder_units % self.attention_heads:
+            raise ValueError(
+                f"encoder_units {self.encoder_units} must be a multiple of attention_heads "
+                f"{self.attention_heads}; change one of them"
+            )
+        if self.encoder not in {"mlp", "transformer"} and self.encoder_layers != 1:
+            raise ValueError(
+                f"encoder_layers {self.encoder_layers}: {self.encoder} has one layer; leave it at "
+                f"1, or choose mlp or transformer"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unread(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        read = _OPTIONS_READ.get(self.encoder, frozenset())
+        unread = frozenset[str]().union(*_OPTIONS_READ.values()) - read
+        return {name: value for name, value in handler(self).items() if name not in unread}
+
+
+_OPTIONS_READ = {
+    "mlp": frozenset({"encoder_layers"}),
+    "transformer": frozenset({"encoder_layers", "attention_heads", "attention_window"}),
+    "resnet_lstm": frozenset({"conv_blocks", "conv_kernel"}),
+}
 
 
 class Regularisation(Params):
@@ -86,11 +141,16 @@ class Regularisation(Params):
 
 
 class OptimiserParams(Params):
-    """PPO with exact advantages over the position grid (see ``transfergate.learning``).
+    """How the policies learn: algorithm, budget, hyper-parameters (docs/learning.md).
 
     The defaults were chosen on planted markets only (``market/planted.py``), never on real bars.
+    What the algorithm does not read, and defaults that came later, are left out of its description,
+    and so out of recipes.
     """
 
+    algorithm: Algorithm = Field(
+        "exact_ppo", description="exact: by dynamic programming over positions; else sampled or Q"
+    )
     n_updates: int = Field(100, ge=1)
     epochs: int = Field(1, ge=1, le=50, description="passes over one batch of paths")
     n_paths: int = Field(4, ge=1)
@@ -98,10 +158,58 @@ class OptimiserParams(Params):
     burn_in_sessions: int = Field(32, ge=0, description="encoded before the loss starts")
     tail_sessions: int = Field(16, ge=0, description="look-ahead for values, no loss on it")
     learning_rate: float = Field(1e-2, gt=0.0, le=1.0)
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="of the learning rate; cosine ends at 5 %, linear at 0"
+    )
     clip: float = Field(0.2, gt=0.0, lt=1.0)
     discount: float = Field(0.99, gt=0.0, le=1.0)
     max_gradient_norm: float = Field(0.5, gt=0.0)
     n_validations: int = Field(6, ge=1, description="checkpoints that early stopping chooses from")
+    cloning_updates: int = Field(
+        0, ge=0, description="first updates, out of n_updates, that imitate the rule of cloning"
+    )
+    cloning: CloningParams = CloningParams()
+    sampled: SampledParams = SampledParams()
+    dqn: DqnParams = DqnParams()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OptimiserParams:
+        if self.algorithm in ("exact_a2c", "a2c") and self.epochs != 1:
+            raise ValueError(
+                f"algorithm {self.algorithm!r} takes one step a batch, found epochs "
+                f"{self.epochs}; set epochs to 1 or use exact_ppo or ppo"
+            )
+        if not self.algorithm.startswith("exact") and self.tail_sessions < 1:
+            raise ValueError(
+                f"algorithm {self.algorithm!r} bootstraps from the session after a path: "
+                f"expected tail_sessions of at least 1, found {self.tail_sessions}"
+            )
+        if self.cloning_updates > self.n_updates:
+            raise ValueError(
+                f"cloning_updates {self.cloning_updates} exceed n_updates {self.n_updates}, of "
+                f"which they are a part; lower them"
+            )
+        if self.sampled.n_minibatches > self.n_paths:
+            raise ValueError(
+                f"sampled.n_minibatches {self.sampled.n_minibatches} exceed n_paths "
+                f"{self.n_paths}, which they divide; lower them"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unread(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unread = set()
+        if self.algorithm not in ("ppo", "a2c"):
+            unread.add("sampled")
+        if self.algorithm != "dqn":
+            unread.add("dqn")
+        if self.cloning_updates == 0:
+            unread |= {"cloning", "cloning_updates"}
+        if self.schedule == "cosine":
+            unread.add("schedule")
+        if self.algorithm == "exact_ppo":
+            unread.add("algorithm")
+        return {name: value for name, value in handler(self).items() if name not in unread}
 
 
 class AdversaryParams(Params):
