@@ -4,6 +4,7 @@ from transfergate.learning.checkpoint import Checkpoint
 from transfergate.learning.networks import (
     Weights,
     encode,
+    frozen_parameters,
     head_logits,
     init_weights,
     n_models,
@@ -25,6 +26,7 @@ __all__ = [
     "TrainingSlice",
     "Weights",
     "encode",
+    "frozen_parameters",
     "head_logits",
     "init_weights",
     "n_models",

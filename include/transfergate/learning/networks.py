@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from transfergate.errors import TrainingError
-from transfergate.learning import recurrent
+from transfergate.learning.encoders import ENCODERS, Draw, EncoderTrace
 from transfergate.learning.head import HeadTrace, HeadWeights, head_backward, head_forward
 from transfergate.settings import NetworkParams
 
 Weights = dict[str, Tensor]
 """Parameter name -> tensor (S, ...); names start with ``encoder.`` or ``head.``."""
 
-GATES = {"gru": 3, "lstm": 4, "mlp": 1}
+Strategy = Literal["head", "partial", "full", "discriminative"]
+"""What a fine-tuning moves: see ``frozen_parameters``."""
+
 _LAST_LAYER_GAIN = 0.01
 
 
@@ -42,23 +45,11 @@ def init_weights(
 
 def _one_model(network: NetworkParams, n_features: int, n_positions: int, seed: int) -> Weights:
     generator = torch.Generator().manual_seed(seed)
-
-    def orthogonal(rows: int, columns: int, gain: float = 1.0) -> Tensor:
-        weight = torch.empty(rows, columns)
-        return torch.nn.init.orthogonal_(weight, gain, generator=generator)
-
-    units, head, blocks = network.encoder_units, network.head_units, GATES[network.encoder]
-    weights = {
-        "encoder.input": torch.cat([orthogonal(n_features, units) for _ in range(blocks)], 1),
-        "encoder.bias": torch.zeros(1, blocks * units),
-    }
-    if network.encoder != "mlp":
-        weights["encoder.recurrent"] = torch.cat(
-            [orthogonal(units, units) for _ in range(blocks)], 1
-        )
-    weights["head.hidden"] = orthogonal(units, head, math.sqrt(2.0))
+    draw, units, head = Draw(generator), network.encoder_units, network.head_units
+    weights = ENCODERS[network.encoder].init(network, n_features, draw)
+    weights["head.hidden"] = draw.orthogonal(units, head, math.sqrt(2.0))
     weights["head.position"] = 0.1 * torch.randn(n_positions, head, generator=generator)
-    weights["head.output"] = orthogonal(head, n_positions, _LAST_LAYER_GAIN)
+    weights["head.output"] = draw.orthogonal(head, n_positions, _LAST_LAYER_GAIN)
     weights["head.bias"] = torch.zeros(1, n_positions)
     return weights
 
@@ -66,6 +57,20 @@ def _one_model(network: NetworkParams, n_features: int, n_positions: int, seed: 
 def parameter_group(name: str) -> str:
     """Group of a parameter: ``encoder`` or ``head``."""
     return name.split(".", 1)[0]
+
+
+def frozen_parameters(strategy: Strategy, network: NetworkParams) -> frozenset[str]:
+    """Groups and names that rest under a transfer strategy, as ``StackPlan.frozen_groups`` wants.
+
+    ``full`` and ``discriminative`` train everything; ``partial`` rests the encoder's lower part
+    (its first layer, or the lower half of a deep encoder: each encoder says which); ``head`` rests
+    the whole encoder.
+    """
+    if strategy == "head":
+        return frozenset({"encoder"})
+    if strategy == "partial":
+        return ENCODERS[network.encoder].lower(network)
+    return frozenset()
 
 
 def n_models(weights: Weights) -> int:
@@ -97,31 +102,19 @@ def stack_models(stacks: Sequence[Weights]) -> Weights:
 
 @dataclass(frozen=True)
 class Trace:
-    """What ``backward`` needs of one ``forward``; kept sessions are those with a gradient."""
+    """What ``backward`` needs of one ``forward``; kept sessions are those with a gradient.
 
-    encoder: recurrent.RecurrentTrace | _MlpTrace
+    Attributes:
+        encoder: Of the encoder; None where its states came from elsewhere.
+        head: Of the head.
+        kept: Sessions with a gradient.
+        dropout: Mask (S, 1, B, H) on the states, or None.
+    """
+
+    encoder: EncoderTrace | None
     head: HeadTrace
     kept: int
-
-
-@dataclass(frozen=True)
-class _MlpTrace:
-    inputs: Tensor
-    states: Tensor
-
-
-def _encode(
-    weights: Mapping[str, Tensor], network: NetworkParams, x: Tensor, grad: range
-) -> tuple[Tensor, recurrent.RecurrentTrace | _MlpTrace]:
-    # x (S, T, B, F) -> states (S, T, B, H); column t depends on columns up to t only.
-    weight, bias = weights["encoder.input"], weights["encoder.bias"]
-    if network.encoder == "mlp":
-        flat = x.reshape(x.shape[0], -1, x.shape[-1])
-        states = torch.baddbmm(bias, flat, weight).tanh_().view(*x.shape[:3], -1)
-        kept = slice(grad.start, grad.stop)
-        return states, _MlpTrace(x[:, kept], states[:, kept])
-    run = recurrent.gru_forward if network.encoder == "gru" else recurrent.lstm_forward
-    return run(x, weight, weights["encoder.recurrent"], bias, grad)
+    dropout: Tensor | None = None
 
 
 def _head(weights: Mapping[str, Tensor]) -> HeadWeights:
@@ -144,7 +137,8 @@ def encode(weights: Mapping[str, Tensor], network: NetworkParams, x: Tensor) -> 
     Returns:
         Hidden states (S, B, T, H).
     """
-    states, _ = _encode(weights, network, x.transpose(1, 2), range(0))
+    encoder = ENCODERS[network.encoder]
+    states, _ = encoder.forward(weights, network, x.transpose(1, 2), range(0))
     return states.transpose(1, 2)
 
 
@@ -156,7 +150,13 @@ def head_logits(weights: Mapping[str, Tensor], h: Tensor) -> Tensor:
 
 
 def forward(
-    weights: Mapping[str, Tensor], network: NetworkParams, x: Tensor, burn_in: int, kept: int
+    weights: Mapping[str, Tensor],
+    network: NetworkParams,
+    x: Tensor,
+    burn_in: int,
+    kept: int,
+    *,
+    dropout: Tensor | None = None,
 ) -> tuple[Tensor, Trace]:
     """Evaluate policies for training.
 
@@ -166,19 +166,44 @@ def forward(
         x: (S, T, B, F), sessions before paths.
         burn_in: Leading sessions that are encoded only.
         kept: Sessions after those for which ``backward`` will be called.
+        dropout: Mask (S, 1, B, H) of ``dropout.dropout_mask``, which multiplies the states.
 
     Returns:
         Logits (S, A, T - burn_in, B, P) and the trace.
     """
     grad = range(burn_in, burn_in + kept)
-    states, encoder = _encode(weights, network, x, grad)
+    states, encoder = ENCODERS[network.encoder].forward(weights, network, x, grad)
+    return forward_states(weights, states[:, burn_in:], kept, encoder=encoder, dropout=dropout)
+
+
+def forward_states(
+    weights: Mapping[str, Tensor],
+    states: Tensor,
+    kept: int,
+    *,
+    encoder: EncoderTrace | None = None,
+    dropout: Tensor | None = None,
+) -> tuple[Tensor, Trace]:
+    """Evaluate the heads on states that are known already; as ``forward``.
+
+    Args:
+        weights: S stacked models.
+        states: (S, D, B, H), without the burn-in.
+        kept: Leading sessions for which ``backward`` will be called.
+        encoder: Trace of the encoder that gave the states, if its gradients are wanted.
+        dropout: As in ``forward``.
+    """
+    if dropout is not None:
+        states = states * dropout
     models, _, paths, units = states.shape
-    flat = states[:, burn_in:].reshape(models, -1, units)
-    logits, head = head_forward(_head(weights), flat)
-    return logits.view(*logits.shape[:2], -1, paths, logits.shape[3]), Trace(encoder, head, kept)
+    logits, head = head_forward(_head(weights), states.reshape(models, -1, units))
+    shaped = logits.view(*logits.shape[:2], -1, paths, logits.shape[3])
+    return shaped, Trace(encoder, head, kept, dropout)
 
 
-def backward(trace: Trace, grad_logits: Tensor, *, encoder: bool = True) -> Weights:
+def backward(
+    trace: Trace, grad_logits: Tensor, *, encoder: bool = True, by_states: Tensor | None = None
+) -> Weights:
     """Gradients of all parameters for ``grad_logits`` (S, A, kept, B, P).
 
     The states before the kept sessions count as given (truncated back-propagation).
@@ -187,31 +212,23 @@ def backward(trace: Trace, grad_logits: Tensor, *, encoder: bool = True) -> Weig
         trace: Of ``forward``.
         grad_logits: Gradient of the objective by the kept sessions' logits.
         encoder: False leaves the encoder's gradients out.
+        by_states: Gradient by the kept states (S, kept, B, H), after dropout, of a further term of
+            the objective, such as an adversary's.
     """
     models, actions, kept, paths, positions = grad_logits.shape
     flat = grad_logits.reshape(models, actions, kept * paths, positions)
-    head, by_states = head_backward(trace.head, flat)
+    head, by_head = head_backward(trace.head, flat)
     grads = {
         "head.hidden": head.hidden,
         "head.position": head.position,
         "head.output": head.output,
         "head.bias": head.bias,
     }
-    if not encoder:
+    if not encoder or trace.encoder is None:
         return grads
-    by_states = by_states.view(models, kept, paths, -1)
-    if isinstance(trace.encoder, _MlpTrace):
-        by_pre = (by_states * (1.0 - trace.encoder.states**2)).flatten(1, 2)
-        inputs = trace.encoder.inputs.flatten(1, 2)
-        grads["encoder.input"] = torch.bmm(inputs.transpose(1, 2), by_pre)
-        grads["encoder.bias"] = by_pre.sum(1, keepdim=True)
-        return grads
-    gru = "reset" in trace.encoder.gates
-    run = recurrent.gru_backward if gru else recurrent.lstm_backward
-    weight, again, bias = run(trace.encoder, by_states)
-    return {
-        **grads,
-        "encoder.input": weight,
-        "encoder.recurrent": again,
-        "encoder.bias": bias,
-    }
+    by_head = by_head.view(models, kept, paths, -1)
+    if by_states is not None:
+        by_head = by_head + by_states
+    if trace.dropout is not None:
+        by_head = by_head * trace.dropout
+    return {**grads, **trace.encoder.backward(by_head)}

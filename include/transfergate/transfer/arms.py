@@ -22,6 +22,7 @@ from transfergate.learning import (
     TrainingResult,
     TrainingSlice,
     Weights,
+    frozen_parameters,
     init_weights,
     score_greedy,
     select_models,
@@ -35,11 +36,6 @@ from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
 
 FINETUNED, SCRATCH = "finetuned", "scratch"
-FROZEN_GROUPS: dict[str, frozenset[str]] = {
-    "full": frozenset(),
-    "partial": frozenset({"encoder.input", "encoder.bias"}),
-    "head": frozenset({"encoder"}),
-}
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ def train_arms(
         network,
         market,
         params.optimiser,
-        _plan(models, seeds, folds, params),
+        _plan(models, seeds, folds, network, params),
         validate=lambda weights: _validation_scores(
             panel, models, folds, weights, market, network, params
         ),
@@ -175,10 +171,14 @@ def _starting_weights(
 
 
 def _plan(
-    models: list[_Model], seeds: list[int], folds: Sequence[Fold], params: FinetuneParams
+    models: list[_Model],
+    seeds: list[int],
+    folds: Sequence[Fold],
+    network: NetworkParams,
+    params: FinetuneParams,
 ) -> StackPlan:
     rate = params.optimiser.learning_rate
-    frozen = FROZEN_GROUPS[params.strategy]
+    frozen = frozen_parameters(params.strategy, network)
     return StackPlan(
         slices=tuple(
             TrainingSlice((0,), folds[m.fold].train.first, folds[m.fold].train.stop) for m in models
