@@ -27,8 +27,8 @@ from transfergate.storage import ArtefactStore, content_hash
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 2
-_PARTS = ("weights", "start", "best", "adam_first", "adam_second")
+_FORMAT = 3
+_PARTS = ("weights", "start", "best", "adam_first", "adam_second", "memory")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ class Checkpoint:
 
 
 def _groups(state: TrainingState) -> tuple[Weights, ...]:
-    return state.weights, state.start, state.best, state.adam.first, state.adam.second
+    moments = state.adam.first, state.adam.second
+    return state.weights, state.start, state.best, *moments, state.memory
 
 
 def _header(content: bytes) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from transfergate.errors import NotEnoughData
 from transfergate.market import dynamics
 from transfergate.market.draws import draw_below
 from transfergate.market.panel import Panel
+from transfergate.market.rewards import Reward, reward_of
 from transfergate.settings import MarketParams, OptimiserParams
 
 REWARD_SCALE = 100.0
-"""Training rewards are log returns in per cent; advantages are normalised afterwards."""
+"""Rewards that are returns are in per cent in training; advantages are normalised afterwards."""
 
 _ROW, _START, _NOISE = (np.array([purpose]) for purpose in range(3))
 _NOISE_BANK = 1 << 21
@@ -40,20 +41,28 @@ class TrainingSlice:
     stop: int
 
 
+def tabled(reward: Reward) -> bool:
+    """Whether the reward depends on (previous position, action, session) alone."""
+    return reward.exact and not reward.linearised
+
+
 @dataclass(frozen=True)
 class PathBatch:
     """Paths of some models. T = burn-in + L + tail sessions, D = L + tail of them decisions.
 
     Attributes:
         features: float32 (S, T, B, F), with noise.
-        reward: (D, S * B, P, P), by (previous, action).
+        reward: (D, S * B, P, P), by (previous, action): of a ``tabled`` reward its table in per
+            cent, of any other the net simple returns, as fractions. 0 beyond the slice.
         executable: bool (D, S * B).
+        within: bool (D, S * B), whether the decision lies in the slice.
         alive: 0 where a transition ruins, (D, S * B, P, P); None if none does.
     """
 
     features: Tensor
     reward: Tensor
     executable: Tensor
+    within: Tensor
     alive: Tensor | None
 
 
@@ -87,7 +96,8 @@ class PathSampler:
         outcomes = dynamics.outcomes(panel, market)
         self._executable = outcomes.executable.reshape(-1)
         self._net = _net_returns(outcomes, market)
-        self._reward = dynamics.reward(self._net) * REWARD_SCALE
+        kind = reward_of(market)
+        self._reward = kind.table(self._net) * REWARD_SCALE if tabled(kind) else self._net
         self._ruins = bool(dynamics.is_ruin(self._net).any())
         self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
         self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
@@ -141,7 +151,7 @@ class PathSampler:
 
     def _rewards(
         self, rows: Tensor, sessions: Tensor, inside: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
         within = (sessions == inside).transpose(0, 1).reshape(-1)
         places = (rows[:, None, :] * self._panel.n_sessions + inside).transpose(0, 1)
@@ -153,7 +163,7 @@ class PathSampler:
         if self._ruins:
             ruined = dynamics.is_ruin(self._net.index_select(0, places)) & within[:, None, None]
             alive = (~ruined).float().view(shape)
-        return reward.view(shape), executable.view(shape[:2]), alive
+        return reward.view(shape), executable.view(shape[:2]), within.view(shape[:2]), alive
 
 
 def _net_returns(outcomes: dynamics.Outcomes, market: MarketParams) -> Tensor:

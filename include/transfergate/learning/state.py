@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transfergate.learning.adam import AdamState
+from transfergate.learning.critic import fresh_memory, with_critic
 from transfergate.learning.networks import Weights, n_models
 from transfergate.learning.sampling import TrainingSlice
 from transfergate.settings import OptimiserParams, Regularisation
@@ -61,7 +62,10 @@ class Meter:
 
 @dataclass
 class TrainingState:
-    """Everything that a checkpoint must hold to go on bit for bit."""
+    """Everything that a checkpoint must hold to go on bit for bit.
+
+    ``memory`` is what the algorithm remembers apart from weights and moments.
+    """
 
     weights: Weights
     start: Weights
@@ -71,15 +75,17 @@ class TrainingState:
     best_update: Tensor
     objective: Tensor
     meter: Meter
+    memory: Weights
     validation: list[Tensor] = field(default_factory=list)
     update: int = 0
 
 
 def fresh_state(
-    weights: Weights, optimiser: OptimiserParams, device: torch.device
+    weights: Weights, optimiser: OptimiserParams, seeds: tuple[int, ...], device: torch.device
 ) -> TrainingState:
-    """State before the first update; the weights are copied."""
+    """State before the first update; the weights are copied, and completed by a critic."""
     models = n_models(weights)
+    weights = with_critic(weights, optimiser, seeds)
     start = {name: value.detach().to(device, copy=True) for name, value in weights.items()}
     return TrainingState(
         weights={name: value.clone() for name, value in start.items()},
@@ -90,4 +96,5 @@ def fresh_state(
         best_update=torch.zeros(models, dtype=torch.int64, device=device),
         objective=torch.zeros(optimiser.n_updates, models, device=device),
         meter=Meter.zeros(models, device),
+        memory=fresh_memory(start, optimiser),
     )

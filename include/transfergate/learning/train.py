@@ -14,28 +14,32 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from transfergate.errors import TrainingError
 from transfergate.learning.adam import part, trainable_masks
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
+from transfergate.learning.cloning import feature_column
+from transfergate.learning.critic import critic_size, policy_of
+from transfergate.learning.hyper import Hyper, rate_factor
 from transfergate.learning.networks import Weights, n_models
 from transfergate.learning.penalties import Penalties, penalised
 from transfergate.learning.runtime import fast_cpu
 from transfergate.learning.sampling import PathSampler
 from transfergate.learning.state import Meter, StackPlan, TrainingState, fresh_state
-from transfergate.learning.update import Hyper, update_models
+from transfergate.learning.update import update_models
 from transfergate.market import dynamics
 from transfergate.market.panel import Panel
-from transfergate.settings import MarketParams, NetworkParams, OptimiserParams
+from transfergate.market.rewards import reward_of
+from transfergate.settings import MarketParams, NetworkParams, OptimiserParams, uncovered
 
 log = logging.getLogger(__name__)
 
 CPU_MODELS_AT_ONCE = 64
 """Sub-stack whose activations stay in the processor's cache; a GPU takes the whole stack."""
 CUDA_MODELS_AT_ONCE = 2048
-_FINAL_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class TrainingResult:
         validation: (n_validations + 1, S), scores at ``validation_updates``.
         validation_updates: Updates done at each validation; the first is 0.
         meter: What each model consumed, counted while it trained.
+        critic_parameters: Numbers in one model's critic, which only training used.
     """
 
     weights: Weights
@@ -80,6 +85,7 @@ class TrainingResult:
     validation: Tensor
     validation_updates: tuple[int, ...]
     meter: Meter
+    critic_parameters: int = 0
 
     @property
     def steps_per_model(self) -> int:
@@ -125,7 +131,7 @@ def train_stack(
         TrainingError: If inputs do not fit, or a model's loss is not finite.
         NotEnoughData: If a slice is shorter than one path.
     """
-    _check(weights, panel, market, plan)
+    _check(weights, panel, market, optimiser, plan)
     sampler = PathSampler(
         panel,
         market,
@@ -134,8 +140,8 @@ def train_stack(
         plan.seeds,
         tuple(r.input_noise for r in plan.regularisations),
     )
-    hyper = _hyper(weights, network, market, optimiser, plan, panel.device)
-    state = fresh_state(weights, optimiser, panel.device)
+    state = fresh_state(weights, optimiser, plan.seeds, panel.device)
+    hyper = _hyper(state.weights, network, market, optimiser, plan, panel)
     if checkpoint:
         mark = fingerprint(panel, weights, network, market, optimiser, plan)
         checkpoint.load(mark, state)
@@ -163,7 +169,15 @@ def train_stack(
     return _result(state, optimiser, validated=validate is not None)
 
 
-def _check(weights: Weights, panel: Panel, market: MarketParams, plan: StackPlan) -> None:
+def _check(
+    weights: Weights,
+    panel: Panel,
+    market: MarketParams,
+    optimiser: OptimiserParams,
+    plan: StackPlan,
+) -> None:
+    if reason := uncovered(optimiser.algorithm, market.reward, optimiser.discount):
+        raise TrainingError(reason)
     models = n_models(weights)
     lengths = {name: len(getattr(plan, name)) for name in StackPlan.__dataclass_fields__}
     if set(lengths.values()) != {models}:
@@ -184,19 +198,23 @@ def _hyper(
     market: MarketParams,
     optimiser: OptimiserParams,
     plan: StackPlan,
-    device: torch.device,
+    panel: Panel,
 ) -> Hyper:
+    device = panel.device
+
     def column(values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)
 
-    masks, choices = (
-        trainable_masks(list(weights), plan.frozen_groups, device),
-        plan.regularisations,
-    )
+    masks = trainable_masks(list(weights), plan.frozen_groups, device)
+    choices, cloned = plan.regularisations, optimiser.cloning_updates > 0
     return Hyper(
         network=network,
         optimiser=optimiser,
+        reward=reward_of(market),
         flat=dynamics.flat_index(market),
+        grid=dynamics.position_grid(market, device),
+        cloned_feature=feature_column(panel, optimiser.cloning) if cloned else None,
+        seeds=np.array(plan.seeds, dtype=np.uint64),
         rates=column(list(plan.learning_rates)),
         penalties=Penalties.of(choices, device) if penalised(choices) else None,
         masks=masks,
@@ -207,8 +225,7 @@ def _hyper(
 
 def _one_update(state: TrainingState, sampler: PathSampler, hyper: Hyper) -> Tensor:
     draw = sampler.draw(state.update)
-    progress = state.update / hyper.n_updates
-    decay = _FINAL_RATE + (1.0 - _FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    decay = rate_factor(hyper.optimiser.schedule, state.update / hyper.n_updates)
     models = n_models(state.weights)
     size = CUDA_MODELS_AT_ONCE if draw.rows.is_cuda else CPU_MODELS_AT_ONCE
     objectives = []
@@ -223,6 +240,7 @@ def _one_update(state: TrainingState, sampler: PathSampler, hyper: Hyper) -> Ten
             hyper.part(some),
             decay,
             state.update,
+            part(state.memory, some),
         )
         taken = batch.features.shape[2] * hyper.optimiser.path_sessions
         state.meter.count(some, taken, steps, sampler.last_read(draw, some))
@@ -245,7 +263,7 @@ def _validation_updates(optimiser: OptimiserParams) -> frozenset[int]:
 
 
 def _validate(state: TrainingState, validate: Callable[[Weights], Tensor]) -> Tensor:
-    score = validate(state.weights).to(state.best_score)
+    score = validate(policy_of(state.weights)).to(state.best_score)
     better = torch.nan_to_num(score, nan=-math.inf) > state.best_score
     if state.update == 0:
         better = torch.zeros_like(better)  # shown in the curve, never a choice
@@ -262,8 +280,8 @@ def _result(state: TrainingState, optimiser: OptimiserParams, *, validated: bool
     none = torch.full_like(state.best_score, math.nan)
     updates = (0, *sorted(_validation_updates(optimiser)))
     return TrainingResult(
-        weights=state.best if validated else state.weights,
-        last_weights=state.weights,
+        weights=policy_of(state.best if validated else state.weights),
+        last_weights=policy_of(state.weights),
         best_score=state.best_score if validated else none,
         best_update=state.best_update
         if validated
@@ -272,4 +290,5 @@ def _result(state: TrainingState, optimiser: OptimiserParams, *, validated: bool
         validation=torch.stack(state.validation) if validated else none.new_zeros(0, models),
         validation_updates=updates if validated else (),
         meter=state.meter,
+        critic_parameters=critic_size(state.weights),
     )

@@ -1,58 +1,25 @@
-"""One update of some stacked models on one batch of paths: exact evaluation, clipped ascent."""
+"""One update of some stacked models on one batch of paths, by any of the algorithms.
+
+The exact ones stand here: evaluation by dynamic programming over positions, clipped ascent.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from transfergate.learning import networks
-from transfergate.learning.adam import AdamState, ascend, clip_per_model, per_model, silence
+from transfergate.learning.adam import AdamState, per_model
+from transfergate.learning.cloning import cloning_update
+from transfergate.learning.dqn import dqn_update
 from transfergate.learning.exact import ExactEvaluation, evaluate_policy
+from transfergate.learning.hyper import Hyper, Job, worst
 from transfergate.learning.networks import Weights
-from transfergate.learning.penalties import Penalties
+from transfergate.learning.sampled import sampled_update
 from transfergate.learning.sampling import REWARD_SCALE, PathBatch
-from transfergate.settings import NetworkParams, OptimiserParams
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """What steers the updates; tensors have one entry a model.
-
-    Attributes:
-        network: Of all models.
-        optimiser: Budget and hyper-parameters of all models.
-        flat: Index of the flat position, with which every path starts.
-        rates: Learning rates (S,).
-        penalties: What pulls on the weights besides the reward; None where nothing does.
-        masks: Which models train each parameter, name -> (S,).
-        any_frozen: Whether any parameter of any model rests.
-        train_encoder: Whether any model trains its encoder.
-    """
-
-    network: NetworkParams
-    optimiser: OptimiserParams
-    flat: int
-    rates: Tensor
-    penalties: Penalties | None
-    masks: dict[str, Tensor]
-    any_frozen: bool
-    train_encoder: bool
-
-    @property
-    def n_updates(self) -> int:
-        """Full budget."""
-        return self.optimiser.n_updates
-
-    def part(self, models: slice) -> Hyper:
-        """The same for some models."""
-        return replace(
-            self,
-            rates=self.rates[models],
-            penalties=self.penalties.part(models) if self.penalties else None,
-            masks={name: mask[models] for name, mask in self.masks.items()},
-        )
+from transfergate.market.rewards import expected_moments
 
 
 @dataclass(frozen=True)
@@ -78,63 +45,88 @@ def update_models(
     hyper: Hyper,
     decay: float,
     update: int,
+    memory: Weights,
 ) -> tuple[Tensor, Tensor, int]:
-    """Take ``epochs`` steps of PPO with exact advantages; changes weights and moments in place.
+    """Take the gradient steps of one update, by the algorithm that the settings name.
 
     Args:
-        weights: Models to train.
+        weights: Models to train; changed in place.
         start: Their starting weights.
-        adam: Their moments.
+        adam: Their moments; changed in place.
         batch: Their paths.
         hyper: Their hyper-parameters.
         decay: Factor on the learning rates.
         update: Updates done before this one.
+        memory: What else the algorithm remembers; changed in place.
 
     Returns:
-        Expected log return per session under the policy before the update, and the largest
-        gradient norm, both (S,); and the number of gradient steps.
+        Expected reward per session under the policy before the update, and the largest gradient
+        norm, both (S,); and the number of gradient steps.
     """
-    sizes = hyper.optimiser
-    kept = sizes.path_sessions
-    logits, trace = networks.forward(
-        weights, hyper.network, batch.features, sizes.burn_in_sessions, kept
-    )
+    job = Job(weights, start, adam, memory, batch, hyper, decay, update)
+    if update < hyper.optimiser.cloning_updates:
+        return cloning_update(job)
+    return _ALGORITHMS[hyper.optimiser.algorithm](job)
+
+
+def exact_update(job: Job) -> tuple[Tensor, Tensor, int]:
+    """Take ``epochs`` steps of PPO with exact advantages; one of them is the exact A2C."""
+    sizes, kept = job.optimiser, job.optimiser.path_sessions
+    logits, trace = job.forward(job.batch.features)
     policy = torch.softmax(logits, dim=1)
-    evaluation = _evaluate(policy, batch, hyper)
+    evaluation, objective = evaluate_exactly(policy, job.batch, job.hyper)
     terms = _surrogate_terms(policy, evaluation, kept)
     policy = terms.policy
     norms = []
     for epoch in range(sizes.epochs):
         if epoch:
-            x = batch.features[:, : sizes.burn_in_sessions + kept]
-            logits, trace = networks.forward(
-                weights, hyper.network, x, sizes.burn_in_sessions, kept
-            )
+            logits, trace = job.forward(job.kept_features())
             policy = torch.softmax(logits, dim=1)
         by_logits = surrogate_gradient(policy, terms, sizes.clip if epoch else None)
-        grads = networks.backward(trace, by_logits, encoder=hyper.train_encoder)
-        if hyper.penalties:
-            hyper.penalties.add_to(grads, weights, start)
-        if hyper.any_frozen:
-            silence(grads, hyper.masks)
-        norms.append(clip_per_model(grads, sizes.max_gradient_norm))
-        step = update * sizes.epochs + epoch + 1
-        ascend(weights, grads, adam, hyper.rates * decay, step)
-    reward = evaluation.expected_reward[:kept].view(kept, policy.shape[0], -1)
-    return reward.mean((0, 2)) / REWARD_SCALE, torch.stack(norms).amax(0), len(norms)
+        grads = job.backward(trace, by_logits)
+        norms.append(job.step(grads, job.update * sizes.epochs + epoch + 1))
+    return objective, worst(norms), len(norms)
 
 
-def _evaluate(policy: Tensor, batch: PathBatch, hyper: Hyper) -> ExactEvaluation:
+def evaluate_exactly(
+    policy: Tensor, batch: PathBatch, hyper: Hyper
+) -> tuple[ExactEvaluation, Tensor]:
+    """Evaluate policies on their paths.
+
+    A linearised reward takes two passes: the first for the moments that the policy expects over
+    the sessions and paths of a batch, the second for the reward linearised around them.
+
+    Args:
+        policy: (S, A, D, B, P).
+        batch: Their paths.
+        hyper: Their hyper-parameters.
+
+    Returns:
+        The evaluation over S * B paths; and per model the expected reward per session, or the
+        Sharpe ratio of the expected moments, (S,).
+    """
     models, actions, sessions, paths, positions = policy.shape
-    by_session = policy.permute(2, 0, 3, 4, 1).reshape(sessions, models * paths, positions, actions)
-    return evaluate_policy(
-        by_session,
-        batch.reward,
-        batch.executable,
-        hyper.optimiser.discount,
-        hyper.flat,
-        alive=batch.alive,
+    kept = hyper.optimiser.path_sessions
+    moves = policy.permute(2, 0, 3, 4, 1).reshape(sessions, models * paths, positions, actions)
+
+    def evaluate(reward: Tensor) -> ExactEvaluation:
+        discount, alive = hyper.optimiser.discount, batch.alive
+        return evaluate_policy(moves, reward, batch.executable, discount, hyper.flat, alive=alive)
+
+    found = evaluate(batch.reward)
+    if not hyper.reward.linearised:
+        expected = found.expected_reward[:kept].view(kept, models, -1)
+        return found, expected.mean((0, 2)) / REWARD_SCALE
+    by_model = (sessions, models, paths, positions)
+    net = batch.reward.view(*by_model, actions)
+    moments = expected_moments(
+        net[:kept],
+        moves.view(*by_model, actions)[:kept],
+        found.occupancy.view(by_model)[:kept],
+        over=(0, 2),
     )
+    table = hyper.reward.table(net, moments).view_as(batch.reward)
+    return evaluate(table), moments.sharpe().view(models)
 
 
 def _surrogate_terms(policy: Tensor, evaluation: ExactEvaluation, kept: int) -> SurrogateTerms:
@@ -170,3 +162,12 @@ def surrogate_gradient(policy: Tensor, terms: SurrogateTerms, clip: float | None
         advantage = advantage.masked_fill(blocked, 0.0)
     weighted = policy * advantage
     return terms.occupancy * (weighted - policy * weighted.sum(1, keepdim=True))
+
+
+_ALGORITHMS: dict[str, Callable[[Job], tuple[Tensor, Tensor, int]]] = {
+    "exact_ppo": exact_update,
+    "exact_a2c": exact_update,
+    "ppo": sampled_update,
+    "a2c": sampled_update,
+    "dqn": dqn_update,
+}

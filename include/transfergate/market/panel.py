@@ -29,6 +29,7 @@ class Panel:
         ready: bool (N, T): all features of session t are finite.
         cost_rate: optional float64 (N, T): cost per unit of turnover executed in session t, as a
             fraction; where it is NaN, or all of it None, ``MarketParams.cost_bps`` counts.
+        feature_names: Of the F columns, where they have names.
     """
 
     tickers: tuple[str, ...]
@@ -39,6 +40,7 @@ class Panel:
     tradable: Tensor
     ready: Tensor
     cost_rate: Tensor | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         n, t = len(self.tickers), len(self.sessions)
@@ -76,6 +78,7 @@ class Panel:
             self.tradable.to(device),
             self.ready.to(device),
             None if self.cost_rate is None else self.cost_rate.to(device),
+            self.feature_names,
         )
 
     def row(self, ticker: str) -> int:
@@ -130,6 +133,7 @@ def build_panel(
         tradable=torch.from_numpy(np.stack([row.tradable for row in rows])),
         ready=torch.from_numpy(np.stack([row.ready for row in rows])),
         cost_rate=_cost_rate(tuple(tables), len(calendar), cost_bps or {}),
+        feature_names=tuple(features),
     )
 
 

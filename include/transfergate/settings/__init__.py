@@ -39,7 +39,7 @@ from transfergate.settings.bars import (
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams, LookParams, RefreshParams
-from transfergate.settings.schedules import ScheduleParams
+from transfergate.settings.schedules import ApprovalParams, ScheduleParams
 from transfergate.settings.training import (
     AdversaryParams,
     CurriculumStage,
@@ -57,6 +57,7 @@ __all__ = [
     "PROJECT_ROOT",
     "TICKER_PATTERN",
     "AdversaryParams",
+    "ApprovalParams",
     "CloningParams",
     "CurriculumStage",
     "DqnParams",
@@ -75,8 +76,8 @@ __all__ = [
     "QualityParams",
     "RefreshParams",
     "Regularisation",
-    "ScheduleParams",
     "SampledParams",
+    "ScheduleParams",
     "Settings",
     "SourceParams",
     "SyntheticParams",
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     looks: LookParams = LookParams()
     refresh: RefreshParams = RefreshParams()
     schedules: ScheduleParams = ScheduleParams()
+    approval: ApprovalParams = ApprovalParams()
 
     @classmethod
     def settings_customise_sources(

@@ -53,7 +53,7 @@ class ArmRun:
         n_choices: Distinct choices among them.
         validations: Times that each was scored on validation after training had begun.
         last_session: Latest session (index in the panel) of which training read a return.
-        parameters: Numbers in one model.
+        parameters: Numbers in one model, those of its critic in training included.
         network: Hash of the names and shapes of its parameters.
         features: Number of inputs.
         costs: Basis points per unit of turnover, and timing, in which it traded.
@@ -279,7 +279,7 @@ def _choose(
         n_choices=len(by_choice),
         validations=len(result.validation) - 1,
         last_session=int(result.meter.last_session[members].max()),
-        parameters=sum(tensor[0].numel() for tensor in weights.values()),
+        parameters=result.critic_parameters + sum(t[0].numel() for t in weights.values()),
         network=content_hash(*(f"{k}{tuple(v.shape[1:])}" for k, v in sorted(weights.items()))),
         features=panel.n_features,
         costs=(round(float(cost_rates(panel, market).mean()) * 1e4, 6), market.timing),

@@ -1,0 +1,154 @@
+"""What steers the updates of some stacked models, and the step that every algorithm ends with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from transfergate.learning import networks
+from transfergate.learning.adam import AdamState, ascend, clip_per_model, silence
+from transfergate.learning.networks import Trace, Weights
+from transfergate.learning.penalties import Penalties
+from transfergate.learning.sampling import PathBatch
+from transfergate.market.rewards import Reward
+from transfergate.settings import NetworkParams, OptimiserParams
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """What steers the updates; tensors and arrays have one entry a model.
+
+    Attributes:
+        network: Of all models.
+        optimiser: Budget and hyper-parameters of all models.
+        reward: Of the market.
+        flat: Index of the flat position, with which every path starts.
+        grid: The positions (P,).
+        cloned_feature: Column that the cloned rule reads; None where nothing is cloned.
+        seeds: Of the action noise, uint64 (S,).
+        rates: Learning rates (S,).
+        penalties: What pulls on the weights besides the reward; None where nothing does.
+        masks: Which models train each parameter, name -> (S,).
+        any_frozen: Whether any parameter of any model rests.
+        train_encoder: Whether any model trains its encoder.
+    """
+
+    network: NetworkParams
+    optimiser: OptimiserParams
+    reward: Reward
+    flat: int
+    grid: Tensor
+    cloned_feature: int | None
+    seeds: npt.NDArray[np.uint64]
+    rates: Tensor
+    penalties: Penalties | None
+    masks: dict[str, Tensor]
+    any_frozen: bool
+    train_encoder: bool
+
+    @property
+    def n_updates(self) -> int:
+        """Full budget."""
+        return self.optimiser.n_updates
+
+    def part(self, models: slice) -> Hyper:
+        """The same for some models."""
+        return replace(
+            self,
+            seeds=self.seeds[models],
+            rates=self.rates[models],
+            penalties=self.penalties.part(models) if self.penalties else None,
+            masks={name: mask[models] for name, mask in self.masks.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One update of some models on one batch of their paths.
+
+    Attributes:
+        weights: Models to train; changed in place by ``step``.
+        start: Their starting weights.
+        adam: Their moments, changed in place.
+        memory: What else the algorithm remembers (target networks), changed in place.
+        batch: Their paths.
+        hyper: Their hyper-parameters.
+        decay: Factor on the learning rates.
+        update: Updates done before this one.
+    """
+
+    weights: Weights
+    start: Weights
+    adam: AdamState
+    memory: Weights
+    batch: PathBatch
+    hyper: Hyper
+    decay: float
+    update: int
+
+    @property
+    def optimiser(self) -> OptimiserParams:
+        """Budget and hyper-parameters."""
+        return self.hyper.optimiser
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Trace]:
+        """Logits (S, A, T - burn-in, B, P) of paths (S, T, B, F), and what ``backward`` needs."""
+        sizes = self.optimiser
+        return networks.forward(
+            self.weights, self.hyper.network, features, sizes.burn_in_sessions, sizes.path_sessions
+        )
+
+    def kept_features(self) -> Tensor:
+        """Features without the tail."""
+        sizes = self.optimiser
+        return self.batch.features[:, : sizes.burn_in_sessions + sizes.path_sessions]
+
+    def backward(self, trace: Trace, by_logits: Tensor) -> Weights:
+        """Gradients of encoder and head for ``by_logits`` (S, A, L, B, P)."""
+        return networks.backward(trace, by_logits, encoder=self.hyper.train_encoder)
+
+    def step(self, grads: Weights, number: int, extra: Weights | None = None) -> Tensor:
+        """Penalise, silence, clip and ascend.
+
+        Args:
+            grads: Gradients of the objective by the policy's parameters; changed in place.
+            number: Which gradient step of this run it is, from 1.
+            extra: Gradients of parameters that the policy does not share (``critic.*``): clipped
+                apart, so that the size of one loss does not hold the other back.
+
+        Returns:
+            Norms of ``grads`` before clipping, (S,).
+        """
+        hyper = self.hyper
+        if hyper.penalties:
+            hyper.penalties.add_to(grads, self.weights, self.start)
+        if hyper.any_frozen:
+            silence(grads, hyper.masks)
+        norm = clip_per_model(grads, self.optimiser.max_gradient_norm)
+        rates = hyper.rates * self.decay
+        ascend(self.weights, grads, self.adam, rates, number)
+        if extra:
+            clip_per_model(extra, self.optimiser.max_gradient_norm)
+            ratio = self.optimiser.sampled.critic_rate_ratio
+            ascend(self.weights, extra, self.adam, rates * ratio, number)
+        return norm
+
+
+_FINAL_RATE = 0.05
+
+
+def rate_factor(schedule: str, progress: float) -> float:
+    """Factor on every learning rate after a share ``progress`` of the updates, in [0, 1)."""
+    if schedule == "cosine":
+        return _FINAL_RATE + (1.0 - _FINAL_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    return 1.0 - progress if schedule == "linear" else 1.0
+
+
+def worst(norms: list[Tensor]) -> Tensor:
+    """Largest gradient norm of each model over the steps of an update, (S,)."""
+    return torch.stack(norms).amax(0)
