@@ -4,8 +4,9 @@ from gymnasium.envs.registration import register, registry
 
 from transfergate.market.envs import MarketEnv, MarketVectorEnv
 from transfergate.market.episodes import EpisodeParams, Episodes
+from transfergate.market.optimum import Optimum, optimum_sharpe
 from transfergate.market.panel import Panel, build_panel
-from transfergate.market.planted import planted_panel
+from transfergate.market.planted import PlantedParams, planted_panel
 
 ENV_ID = "transfergate/Market-v0"
 
@@ -22,7 +23,10 @@ __all__ = [
     "Episodes",
     "MarketEnv",
     "MarketVectorEnv",
+    "Optimum",
     "Panel",
+    "PlantedParams",
     "build_panel",
+    "optimum_sharpe",
     "planted_panel",
 ]
