@@ -3,6 +3,9 @@
 For each target ticker: fine-tunes the foundation, trains the from-scratch control with equal
 budget and paired seeds over walk-forward folds, and writes both into the out-of-sample ledger.
 Then the gate judges all of them, and those promoted become champions; the others keep theirs.
+With `approval` = `human` a person is asked first: the task `approve` waits under *Required
+actions*, with the verdicts and the way to the report. Refusing, or no answer in time, promotes
+nothing.
 
 A ticker that cannot be trained (too little data, NaN) is reported for that ticker and does not
 stop the rest. Every verdict and its evidence: page *Transfergate* in the navigation bar.
@@ -10,13 +13,18 @@ stop the rest. Every verdict and its evidence: page *Transfergate* in the naviga
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, task
 
 from transfergate import settings
 from transfergate.orchestration.assets import FOUNDATION, PROMOTIONS
 from transfergate.orchestration.retries import DEFAULTS, TRAINING
+
+SETTINGS = settings.load()
+REQUEST = "ti.xcom_pull(task_ids='who_decides', key='request')"
 
 
 @dag(
@@ -40,6 +48,12 @@ from transfergate.orchestration.retries import DEFAULTS, TRAINING
             uniqueItems=True,
             title="Target tickers",
             description="empty: those that the foundation was made for",
+        ),
+        "approval": Param(
+            SETTINGS.approval.by,
+            enum=["auto", "human"],
+            title="Who moves the champion",
+            description="human: wait for an answer after the gate has said PROMOTE",
         ),
     },
 )
@@ -82,22 +96,42 @@ def finetune_tickers() -> None:
 
         return steps.judge(settings.load(), version, list(results))["evaluation_id"]
 
-    @task(outlets=[PROMOTIONS])
+    @task.branch
+    def who_decides(evaluation_id: str, params: Any = None, ti: Any = None) -> str:
+        """Ask a person if that was chosen and a champion would move; else promote at once."""
+        from transfergate import steps
+
+        request = steps.approval_request(settings.load(), evaluation_id)
+        ti.xcom_push("request", request)
+        return "approve" if params["approval"] == "human" and request["tickers"] else "promote"
+
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject=f"{{{{ {REQUEST}['subject'] }}}}",
+        body=f"{{{{ {REQUEST}['body'] }}}}",
+        response_timeout=timedelta(hours=SETTINGS.approval.timeout_hours),
+        defaults=ApprovalOperator.REJECT,
+        doc_md="Waits for a person: approve or refuse the promotions of this run.",
+    )
+
+    @task(outlets=[PROMOTIONS], trigger_rule="none_failed_min_one_success")
     def promote(
-        evaluation_id: str, dag_run: Any = None, outlet_events: Any = None
+        evaluation_id: str, dag_run: Any = None, ti: Any = None, outlet_events: Any = None
     ) -> dict[str, Any]:
         """Move the champion alias of every ticker whose verdict is PROMOTE."""
         from transfergate import steps
+        from transfergate.orchestration.events import who_approved
 
-        outcome = steps.promote_evaluated(
-            settings.load(), evaluation_id, approved_by=f"gate, in run {dag_run.run_id}"
-        )
+        who = who_approved(ti.xcom_pull(task_ids="approve"), dag_run.run_id)
+        outcome = steps.promote_evaluated(settings.load(), evaluation_id, approved_by=who)
         outlet_events[PROMOTIONS].extra = {"evaluation_id": evaluation_id} | outcome
         return outcome
 
     targets = plan()
     version = targets["version"]
-    promote(judge(version, finetune.partial(version=version).expand(ticker=targets)))
+    evaluation_id = judge(version, finetune.partial(version=version).expand(ticker=targets))
+    who_decides(evaluation_id) >> [approve, promoted := promote(evaluation_id)]
+    approve >> promoted
 
 
 finetune_tickers()

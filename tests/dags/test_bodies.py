@@ -136,10 +136,51 @@ def test_judge_gets_every_tickers_result(asked, body):
     assert [row["ticker"] for row in record[0]["results"]] == ["FB", "GOOG"]
 
 
-def test_promote_names_the_run_that_approved_and_announces_the_outcome(asked, body):
+@pytest.mark.parametrize(
+    ("approval", "moving", "following"),
+    [
+        ("auto", ["GOOG"], "promote"),
+        ("human", ["GOOG"], "approve"),
+        ("human", [], "promote"),
+    ],
+)
+def test_a_person_is_asked_where_that_was_chosen_and_a_champion_would_move(
+    asked, body, approval, moving, following
+):
+    request = {"tickers": moving, "subject": "Promote GOOG?", "body": "..."}
+    record, ti = asked("approval_request", request), Pushed()
+    who_decides = body("finetune_tickers", "who_decides")
+    assert who_decides("e1", params={"approval": approval}, ti=ti) == following
+    assert record == [{"evaluation_id": "e1"}]
+    assert ti["request"] == request
+
+
+ANSWER = {"chosen_options": ["Approve"], "responded_by_user": {"id": "7", "name": "Ada"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "who"),
+    [(None, "gate, in run manual__1"), (ANSWER, "Ada, after the gate, in run manual__1")],
+)
+def test_promote_names_who_approved_and_announces_the_outcome(asked, body, answer, who):
     outcome = {"promoted": ["GOOG"], "kept": {"FB": "INCONCLUSIVE"}}
     record, events = asked("promote_evaluated", outcome), outlet_events()
     run = SimpleNamespace(run_id="manual__1")
-    assert body("finetune_tickers", "promote")("e1", dag_run=run, outlet_events=events) == outcome
-    assert record == [{"evaluation_id": "e1", "approved_by": "gate, in run manual__1"}]
+    ti = SimpleNamespace(xcom_pull=lambda task_ids: answer)
+    promote = body("finetune_tickers", "promote")
+    assert promote("e1", dag_run=run, ti=ti, outlet_events=events) == outcome
+    assert record == [{"evaluation_id": "e1", "approved_by": who}]
     assert events[PROMOTIONS].extra == {"evaluation_id": "e1", **outcome}
+
+
+def test_rolling_back_names_who_asked_and_why(asked, body):
+    row = {"ticker": "FB", "action": "rollback", "version": None}
+    record, events = asked("rollback", row), outlet_events()
+    run = SimpleNamespace(run_id="manual__2", triggering_user_name="ada")
+    params = {"ticker": "FB", "champion": "c1", "why": "slippage"}
+    roll_back = body("roll_back_champion", "roll_back")
+    assert roll_back(params=params, dag_run=run, outlet_events=events) == row
+    assert record == [
+        {"ticker": "FB", "who": "ada, in run manual__2", "why": "slippage", "champion": "c1"}
+    ]
+    assert events[PROMOTIONS].extra == {"rolled_back": row}

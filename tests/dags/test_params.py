@@ -18,7 +18,12 @@ GOOD = {
         {},
         {"snapshot_id": "0123456789abcdef", "sources": ["AAPL"], "targets": ["GOOG"]},
     ],
-    "finetune_tickers": [{}, {"foundation_version": "f-1", "targets": ["FB"]}],
+    "finetune_tickers": [
+        {},
+        {"foundation_version": "f-1", "targets": ["FB"]},
+        {"approval": "human"},
+    ],
+    "roll_back_champion": [{"ticker": "BRK-B", "why": "slippage", "champion": "0123456789abcdef"}],
 }
 BAD = {
     "ingest_daily_bars": [
@@ -35,7 +40,14 @@ BAD = {
     ],
     "build_features": [{"source": "all"}],
     "pretrain_foundation": [{"snapshot_id": "../x"}, {"sources": "AAPL"}, {"targets": [1]}],
-    "finetune_tickers": [{"foundation_version": ""}, {"targets": ["$"]}],
+    "finetune_tickers": [{"foundation_version": ""}, {"targets": ["$"]}, {"approval": "perhaps"}],
+    "roll_back_champion": [
+        {},
+        {"ticker": "FB"},
+        {"ticker": "../FB", "why": "slippage"},
+        {"ticker": "FB", "why": ""},
+        {"ticker": "FB", "why": "slippage", "champion": ""},
+    ],
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transfergate.orchestration.assets import CHAIN
+from transfergate.orchestration.assets import BY_HAND, CHAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "duckdb", "great_expectations", "mlflow", "pandas", "gymnasium", "pyarrow"}
@@ -26,13 +26,13 @@ POOLS = {
 
 def test_all_dags_import_and_no_others(dagbag):
     assert dagbag.import_errors == {}
-    assert set(dagbag.dags) == set(CHAIN)
+    assert set(dagbag.dags) == {*CHAIN, *BY_HAND}
 
 
 @pytest.mark.golden
 def test_tasks_edges_and_outlets_are_the_designed_ones(dagbag, golden):
     lines = []
-    for dag_id in CHAIN:
+    for dag_id in (*CHAIN, *BY_HAND):
         for task in dagbag.dags[dag_id].topological_sort():
             below = " ".join(sorted(task.downstream_task_ids)) or "."
             outlets = "".join(f"  => {asset.name}" for asset in task.outlets)
@@ -57,6 +57,7 @@ def test_each_asset_wakes_the_next_dag_when_retraining_on_assets():
         "build_features": ["bars"],
         "pretrain_foundation": ["features"],
         "finetune_tickers": ["foundation"],
+        "roll_back_champion": [],
     }
 
 
@@ -67,7 +68,7 @@ def test_default_schedules_are_daily_after_the_close_and_monthly(dagbag):
     assert (pretrain.expression, str(pretrain.timezone)) == ("0 20 1 * *", "America/New_York")
 
 
-@pytest.mark.parametrize("dag_id", CHAIN)
+@pytest.mark.parametrize("dag_id", [*CHAIN, *BY_HAND])
 def test_house_rules_of_a_dag(dagbag, dag_id):
     dag = dagbag.dags[dag_id]
     assert dag.catchup is False

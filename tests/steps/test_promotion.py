@@ -12,7 +12,7 @@ from transfergate.errors import RegistryError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.registry.tracking import Tracking
 from transfergate.settings import GateParams, MarketParams, Settings
-from transfergate.steps import judging, promotion
+from transfergate.steps import approvals, judging, promotion
 from transfergate.storage import ArtefactStore, json_bytes
 
 RECIPE = "r1"
@@ -210,6 +210,30 @@ def test_a_promotion_that_was_rolled_back_is_not_repeated_by_a_rerun(settings, r
     assert promotion.status(settings)["tickers"]["GOOD"]["champion"] is None
     promotion.promote(settings, "GOOD", "c1", "bob", "after all")
     assert promotion.status(settings)["tickers"]["GOOD"]["champion"]["why"] == "after all"
+
+
+def test_a_person_is_asked_about_what_would_move_and_nothing_moves_by_asking(settings, results):
+    evaluation = judging.judge(settings, "f1", results)["evaluation_id"]
+    before = tree(settings.artefact_root)
+    request = approvals.approval_request(settings, evaluation)
+    assert tree(settings.artefact_root) == before
+    assert (request["tickers"], request["subject"]) == (["GOOD"], "Promote GOOD?")
+    assert f"/transfergate/evaluations/{evaluation}/report.html" in request["body"]
+    assert "1 PROMOTE, 1 REJECT_NEGATIVE_TRANSFER" in request["body"]
+    assert "| GOOD | `c1` | none: flat | " in request["body"]
+    assert "within 72 hours" in request["body"]
+    assert promotion.promote_evaluated(settings, evaluation, "ann")["promoted"] == ["GOOD"]
+    assert approvals.approval_request(settings, evaluation)["tickers"] == []
+
+
+def test_rolling_back_a_champion_that_is_gone_changes_nothing(settings, results):
+    evaluation = judging.judge(settings, "f1", results)["evaluation_id"]
+    promotion.promote_evaluated(settings, evaluation, "ann")
+    with pytest.raises(RegistryError, match=r"champion is c1, expected c0"):
+        promotion.rollback(settings, "GOOD", "bob", "losses", champion="c0")
+    assert promotion.rollback(settings, "GOOD", "bob", "losses", champion="c1")["version"] is None
+    with pytest.raises(RegistryError, match="no champion to roll back"):
+        promotion.rollback(settings, "GOOD", "bob", "losses", champion="c1")
 
 
 def test_a_champion_that_changed_after_judging_is_not_overrun(settings, store, results):

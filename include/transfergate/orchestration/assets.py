@@ -3,7 +3,7 @@
 BARS        {"source", "batch_id", "received", "loaded", "quarantined", …}   from load
 FEATURES    {"source", "snapshot_id", …}                                     from build
 FOUNDATION  {"foundation_version", "snapshot_id", "targets", …}              from register
-PROMOTIONS  {"evaluation_id", "promoted", "kept"}                            from promote
+PROMOTIONS  {"evaluation_id", "promoted", "kept"} from promote, {"rolled_back"} from roll_back
 """
 
 from __future__ import annotations
@@ -17,3 +17,6 @@ PROMOTIONS = Asset(name="promotions", uri="x-transfergate://artefacts/champions"
 
 CHAIN = ("ingest_daily_bars", "build_features", "pretrain_foundation", "finetune_tickers")
 """DAG ids in the order in which the assets above start them."""
+
+BY_HAND = ("roll_back_champion",)
+"""DAG ids that nothing but a person starts."""

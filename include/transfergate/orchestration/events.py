@@ -83,3 +83,16 @@ def changed_sources(
             "run ingest_daily_bars first"
         )
     return sources
+
+
+def who_approved(answer: Mapping[str, Any] | None, run_id: str) -> str:
+    """Who the champions' history names for a promotion: the gate alone, or a person after it.
+
+    Args:
+        answer: What the approval returned; None where nobody was asked.
+        run_id: Of the DAG run.
+    """
+    if answer is None:
+        return f"gate, in run {run_id}"
+    person = answer["responded_by_user"]
+    return f"{person['name']}, after the gate, in run {run_id}"

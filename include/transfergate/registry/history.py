@@ -119,12 +119,14 @@ class ChampionHistory:
             )
         )
 
-    def rollback(self, ticker: str, *, who: str, when: datetime, why: str) -> ChampionRow:
+    def rollback(
+        self, ticker: str, *, who: str, when: datetime, why: str, champion: str | None = None
+    ) -> ChampionRow:
         """Go back to the champion before the current one; twice goes back further.
 
         Raises:
-            RegistryError: If there is no champion, or somebody else changed it at the same time;
-                nothing is changed.
+            RegistryError: If there is no champion or another one than the named, or somebody
+                else changed it at the same time; nothing is changed.
         """
         rows = self.rows(ticker)
         stack = _stack(rows)
@@ -135,6 +137,11 @@ class ChampionHistory:
             )
         before = stack[-2].version if len(stack) > 1 else None
         current = stack[-1].version
+        if champion not in (None, current):
+            raise RegistryError(
+                f"{ticker}: the champion is {current}, expected {champion}; nothing was changed. "
+                f"See `transfergate status {ticker}`, and name the version that is to go"
+            )
         return self._create(
             ChampionRow(ticker, len(rows) + 1, "rollback", before, current, who, _iso(when), why)
         )

@@ -142,14 +142,23 @@ class Registry:
         self._follow(ticker)
         return row
 
-    def rollback(self, ticker: str, who: str, when: datetime, why: str) -> ChampionRow:
+    def rollback(
+        self, ticker: str, who: str, when: datetime, why: str, *, champion: str | None = None
+    ) -> ChampionRow:
         """Go back to the champion before the current one; the first one's is none: flat serves.
 
+        Args:
+            ticker: The ticker.
+            who: Who asks for it.
+            when: The moment, aware.
+            why: The reason.
+            champion: The version that is to go; None for whatever serves.
+
         Raises:
-            RegistryError: If there is no champion, or somebody else changed it at the same time;
-                nothing is changed.
+            RegistryError: If there is no champion or another one than the named, or somebody
+                else changed it at the same time; nothing is changed.
         """
-        row = self.histories.rollback(ticker, who=who, when=when, why=why)
+        row = self.histories.rollback(ticker, who=who, when=when, why=why, champion=champion)
         log.info("%s: rolled back to %s by %s", ticker, row.version or "flat", who)
         self._follow(ticker)
         return row

@@ -1,4 +1,4 @@
-"""When things run by themselves."""
+"""When things run by themselves, and what waits for a person."""
 
 from __future__ import annotations
 
@@ -22,4 +22,15 @@ class ScheduleParams(Params):
         "monthly",
         description="asset: every new feature snapshot pre-trains (the one-shot chain). How often "
         "a ticker is judged does not depend on it: see looks.per_year",
+    )
+
+
+class ApprovalParams(Params):
+    """Who moves the champion once the gate has said PROMOTE."""
+
+    by: Literal["auto", "human"] = Field(
+        "auto", description="human: promotion waits for an answer in the Airflow UI or REST API"
+    )
+    timeout_hours: float = Field(
+        72.0, gt=0.0, le=24.0 * 90, description="without an answer until then nothing is promoted"
     )

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transfergate.steps.approvals import approval_request as approval_request
     from transfergate.steps.features import build_features as build_features
     from transfergate.steps.features import compact as compact
     from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
@@ -47,6 +48,7 @@ _MODULE_OF = {
     "judge": "judging",
     "summary": "judging",
     "render_summary": "judging",
+    "approval_request": "approvals",
     "promote_evaluated": "promotion",
     "promote": "promotion",
     "rollback": "promotion",

@@ -42,11 +42,8 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
     moved: dict[str, list[str]] = {"promote": [], "refresh": []}
     kept = {}
     for ticker, report in evaluation["tickers"].items():
-        retrain = is_retrain(report)
-        if retrain:
-            reason = reason_not_to_refresh(settings, registry, ticker, report)
-        else:
-            reason = _reason_to_keep(registry, ticker, report, evaluation_id)
+        action = "refresh" if is_retrain(report) else "promote"
+        reason = reason_to_keep(settings, registry, ticker, report, evaluation_id)
         if reason is not None:
             kept[ticker] = reason
             continue
@@ -55,13 +52,26 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
             report["candidate"],
             who=approved_by,
             when=datetime.now(UTC),
-            why=refresh_reason(report) if retrain else report["reasons"][0],
+            why=refresh_reason(report) if action == "refresh" else report["reasons"][0],
             evaluation=evaluation_id,
-            action="refresh" if retrain else "promote",
+            action=action,
         )
-        moved["refresh" if retrain else "promote"].append(ticker)
+        moved[action].append(ticker)
     log.info("evaluation %s: moved %s, kept %s", evaluation_id, moved, kept)
     return {"promoted": moved["promote"], "refreshed": moved["refresh"], "kept": kept}
+
+
+def reason_to_keep(
+    settings: Settings,
+    registry: Registry,
+    ticker: str,
+    report: dict[str, Any],
+    evaluation_id: str,
+) -> str | None:
+    """Why a ticker's champion stays after an evaluation, or None if the candidate replaces it."""
+    if is_retrain(report):
+        return reason_not_to_refresh(settings, registry, ticker, report)
+    return _reason_not_to_promote(registry, ticker, report, evaluation_id)
 
 
 def promote(
@@ -99,13 +109,24 @@ def promote(
     return row.as_dict()
 
 
-def rollback(settings: Settings, ticker: str, who: str, why: str) -> dict[str, Any]:
+def rollback(
+    settings: Settings, ticker: str, who: str, why: str, *, champion: str | None = None
+) -> dict[str, Any]:
     """Go back to the champion before the current one; returns the row of its history.
 
+    Args:
+        settings: Settings.
+        ticker: The ticker.
+        who: Who asks for it.
+        why: The reason, for the history.
+        champion: The version that is to go, where the caller knows it: asking twice then goes
+            back once.
+
     Raises:
-        RegistryError: If there is no champion.
+        RegistryError: If there is no champion, or another one than the named serves.
     """
-    return _registry(settings).rollback(ticker, who, datetime.now(UTC), why).as_dict()
+    row = _registry(settings).rollback(ticker, who, datetime.now(UTC), why, champion=champion)
+    return row.as_dict()
 
 
 def status(settings: Settings) -> dict[str, Any]:
@@ -147,10 +168,9 @@ def status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _reason_to_keep(
+def _reason_not_to_promote(
     registry: Registry, ticker: str, report: dict[str, Any], evaluation_id: str
 ) -> str | None:
-    """Why a ticker's champion stays, or None if its candidate is to be promoted."""
     if report["verdict"] != "PROMOTE":
         return str(report["verdict"])
     if later := overtaken(registry.store, ticker, report["candidate"]):
