@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from transfergate.errors import RegistryError
 from transfergate.registry import Registry
@@ -42,7 +42,7 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
     moved: dict[str, list[str]] = {"promote": [], "refresh": []}
     kept = {}
     for ticker, report in evaluation["tickers"].items():
-        action = "refresh" if is_retrain(report) else "promote"
+        action: Literal["promote", "refresh"] = "refresh" if is_retrain(report) else "promote"
         reason = reason_to_keep(settings, registry, ticker, report, evaluation_id)
         if reason is not None:
             kept[ticker] = reason
