@@ -23,6 +23,7 @@ from transfergate.cli import (
     instruments,
     quarantine,
     registry,
+    sizing,
 )
 from transfergate.cli.common import Parser, UsageError
 from transfergate.errors import TransferGateError
@@ -82,6 +83,6 @@ def _parser() -> Parser:
         description="Does pre-training help this ticker? The steps of the DAGs, without Airflow.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (chain, inspect, bars, instruments, quarantine, gate, registry, calibrate):
+    for group in (chain, inspect, bars, instruments, quarantine, gate, registry, sizing, calibrate):
         group.add(commands)
     return parser

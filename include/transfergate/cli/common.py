@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import date
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from transfergate.errors import GateInputError
 
 Result = tuple[dict[str, Any], str]
 """What a command prints with ``--json``, and what without."""
@@ -93,4 +96,23 @@ def session(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no date, expected ISO such as 2018-02-07"
+        ) from error
+
+
+def write_page(path: Path, page: str, *, mode: Literal["w", "a"] = "w") -> None:
+    """Write an HTML page where the user asked for it.
+
+    Appending nothing finds out, before long work, whether that will be possible.
+
+    Raises:
+        GateInputError: If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        raise GateInputError(
+            f"--html {path}: cannot be written ({error.strerror}); name a file in a folder that "
+            f"you may write to"
         ) from error

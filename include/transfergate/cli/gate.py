@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from transfergate import settings as settings_module
-from transfergate.cli.common import Commands, Result, add_command
+from transfergate.cli.common import Commands, Result, add_command, write_page
 from transfergate.errors import GateInputError
 from transfergate.settings import GateParams
 
@@ -37,7 +37,7 @@ def gate(options: argparse.Namespace) -> Result:
         report |= finite(descriptions.get(ticker, {}))
     text = render_verdicts(result)
     if options.html is not None:
-        _write_page(options.html, evaluation_page(result, series))
+        write_page(options.html, evaluation_page(result, series))
         text += f"\nreport {options.html.resolve()}"
     return result, text
 
@@ -59,15 +59,4 @@ def _gate_params(config: Path | None) -> GateParams:
         raise GateInputError(
             f"--config {config}: {error}; expected TOML or JSON with "
             f"{', '.join(GateParams.model_fields)}"
-        ) from error
-
-
-def _write_page(path: Path, page: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise GateInputError(
-            f"--html {path}: cannot be written ({error.strerror}); name a file in a folder that "
-            f"you may write to"
         ) from error

@@ -2,6 +2,15 @@
 
 from transfergate.reporting.page import evaluation_page
 from transfergate.reporting.series import ArmSeries, arm_series, describe
+from transfergate.reporting.sizing import render_sizing, sizing_page
 from transfergate.reporting.text import render_verdicts
 
-__all__ = ["ArmSeries", "arm_series", "describe", "evaluation_page", "render_verdicts"]
+__all__ = [
+    "ArmSeries",
+    "arm_series",
+    "describe",
+    "evaluation_page",
+    "render_sizing",
+    "render_verdicts",
+    "sizing_page",
+]

@@ -54,13 +54,13 @@ def evaluation_page(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark">'
-        f"<title>Does pre-training help? {escape(name)}</title><style>{_asset('page.css')}</style>"
+        f"<title>Does pre-training help? {escape(name)}</title><style>{asset('page.css')}</style>"
         f'</head><body><a class="skip" href="#all">Skip to the tickers</a><header>'
         f"<h1>Does pre-training help?</h1>{_origin(evaluation)}</header><main>"
         f"{summary(evaluation, anchors)}{forest(evaluation, anchors)}"
         f'<section aria-labelledby="each"><h2 id="each">Ticker by ticker</h2>'
         f'<p class="note" id="chosen" hidden></p>{sections}</section></main>'
-        f"<script>{_asset('page.js')}</script></body></html>\n"
+        f"<script>{asset('page.js')}</script></body></html>\n"
     )
 
 
@@ -102,5 +102,6 @@ def _rule(config: Mapping[str, Any]) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A style sheet or script that is written into pages."""
     return (files("transfergate.reporting") / "assets" / name).read_text(encoding="utf-8")

@@ -139,6 +139,45 @@ def line_chart(
     return _chart("lines", caption, _svg(BOX_HEIGHT, parts, alternative), low, high, marks)
 
 
+def band_chart(
+    curves: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    caption: str,
+    alternative: str,
+    marks: Sequence[tuple[float, str]],
+) -> str:
+    """Curves with bands over a horizontal axis in per cent, a dot at every point.
+
+    Args:
+        curves: Name -> ``(x in per cent, value, low, high)`` by ascending x; a curve named ``a``
+            gets the classes ``curve a`` and ``band a``.
+        caption: As text.
+        alternative: What the figure says, for those who do not see it.
+        marks: Labels of the horizontal axis: (per cent, text).
+    """
+    points = [point for own in curves.values() for point in own]
+    low, high = min(0.0, *(p[2] for p in points)), max(0.0, *(p[3] for p in points))
+    pad = 0.04 * (high - low) or 0.05
+    low, high = low - pad, high + pad
+
+    def height(value: float) -> int:
+        return round(BOX_HEIGHT * (high - value) / (high - low))
+
+    parts = [_grid(ticks(low, high), low, high)]
+    for name, own in curves.items():
+        around = [(p[0], p[3]) for p in own] + [(p[0], p[2]) for p in reversed(own)]
+        outline = " ".join(f"{round(BOX_WIDTH / 100 * x)} {height(y)}" for x, y in around)
+        parts.append(f'<path class="band {escape(name)}" d="M{outline}z"/>')
+    for name, own in curves.items():
+        places = [(round(BOX_WIDTH / 100 * p[0]), height(p[1])) for p in own]
+        line = " ".join(f"{x} {y}" for x, y in places)
+        dots = "".join(_dot(x, y) for x, y in places)
+        css_class = escape(name)
+        parts.append(
+            f'<path class="curve {css_class}" d="M{line}"/><g class="{css_class}">{dots}</g>'
+        )
+    return _chart("lines", caption, _svg(BOX_HEIGHT, parts, alternative), low, high, marks)
+
+
 def extremes(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     """Indices of the first, the last, and the lowest and highest value of each stretch."""
     n = len(values)
