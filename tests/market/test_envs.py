@@ -16,6 +16,8 @@ from transfergate.market import (
     dynamics,
     planted_panel,
 )
+from transfergate.market.rewards import REWARDS
+from transfergate.market.slots import SLOTS
 from transfergate.settings import MarketParams
 
 MARKET = MarketParams(positions=(-2.0, -1.0, 0.0, 1.0, 2.0), cost_bps=10.0)
@@ -43,17 +45,29 @@ def same_info(ours: dict, theirs: dict) -> None:
             np.testing.assert_array_equal(ours[key], value, err_msg=key)
 
 
-def test_env_passes_gymnasiums_checks():
+@pytest.mark.parametrize("reward", REWARDS)
+@pytest.mark.parametrize("slot", [None, *SLOTS])
+def test_env_passes_gymnasiums_checks(reward: str, slot: str | None):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(gymnasium.make(ENV_ID, panel=rough_panel(), market=MARKET).unwrapped)
+        market = MARKET.model_copy(update={"reward": reward})
+        params = EpisodeParams(slots=(slot,) if slot else ())
+        env = gymnasium.make(ENV_ID, panel=rough_panel(), market=market, params=params)
+        check_env(env.unwrapped)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_vector_env_equals_sync_vector_env_step_by_step(mode: AutoresetMode):
-    panel, params = rough_panel(), EpisodeParams(episode_sessions=25, first=3, stop=110)
-    ours = MarketVectorEnv(6, panel, MARKET, params, autoreset_mode=mode)
-    theirs = SyncVectorEnv([lambda: MarketEnv(panel, MARKET, params)] * 6, autoreset_mode=mode)
+@pytest.mark.parametrize(
+    ("reward", "slots"), [("log_return", ()), *((name, tuple(SLOTS)) for name in REWARDS)]
+)
+def test_vector_env_equals_sync_vector_env_step_by_step(
+    mode: AutoresetMode, reward: str, slots: tuple[str, ...]
+):
+    panel = rough_panel()
+    params = EpisodeParams(episode_sessions=25, first=3, stop=110, slots=slots)
+    market = MARKET.model_copy(update={"reward": reward})
+    ours = MarketVectorEnv(6, panel, market, params, autoreset_mode=mode)
+    theirs = SyncVectorEnv([lambda: MarketEnv(panel, market, params)] * 6, autoreset_mode=mode)
     assert ours.metadata == theirs.metadata
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
@@ -178,6 +192,62 @@ def test_unusable_slices_and_options_are_refused():
     vector.step(np.array([0, 0]))
     with pytest.raises(MarketError, match="reset_mask"):
         vector.step(np.array([0, 0]))
+
+
+def test_batched_episodes_equal_looped_ones_for_many_accounts():
+    # 40 accounts take the wide table of features, one account does not.
+    panel, slots = rough_panel(), tuple(SLOTS)
+    params = EpisodeParams(episode_sessions=30, slots=slots)
+    many = MarketVectorEnv(40, panel, MARKET, params)
+    singles = [MarketEnv(panel, MARKET, params) for _ in range(40)]
+    observation, _ = many.reset(seed=5)
+    alone = [env.reset(seed=5 + i)[0] for i, env in enumerate(singles)]
+    np.testing.assert_allclose(observation, np.stack(alone), atol=1e-6)
+    rng, running = np.random.default_rng(2), np.ones(40, dtype=bool)
+    for _ in range(30):
+        actions = rng.integers(0, 5, 40)
+        observation, reward, terminated, truncated, _ = many.step(actions)
+        for i in np.flatnonzero(running):
+            seen, earned, ruined, ended, _ = singles[i].step(actions[i])
+            np.testing.assert_allclose(observation[i], seen, atol=1e-6)
+            assert reward[i] == pytest.approx(earned, abs=1e-6)
+            assert (terminated[i], truncated[i]) == (ruined, ended)
+        running &= ~(terminated | truncated)
+    assert not running.any()
+
+
+@pytest.mark.parametrize("timing", ["next_open", "same_close"])
+def test_an_episode_pays_its_tickers_cost_of_the_session_it_trades_in(timing: str):
+    panel = planted_panel(2, 30, n_noise=0)
+    rates = torch.rand(2, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    object.__setattr__(panel, "cost_rate", rates * 1e-2)
+    env = MarketEnv(panel, MarketParams(timing=timing), EpisodeParams(episode_sessions=10))
+    for row, ticker in enumerate(panel.tickers):
+        env.reset(seed=0, options={"ticker": ticker, "session": 5})
+        held = 0.0
+        for t in range(5, 13):
+            *_, info = env.step(np.int64(2 * (t % 2)))
+            target = (-1.0, 1.0)[t % 2]
+            legs = panel.overnight[row, t + 1].item(), panel.intraday[row, t + 1].item()
+            if timing == "next_open":
+                gross = held * legs[0] + target * legs[1]
+            else:
+                gross = target * ((1 + legs[0]) * (1 + legs[1]) - 1)
+            traded_in = t + 1 if timing == "next_open" else t
+            paid = rates[row, traded_in].item() * 1e-2 * abs(target - held)
+            assert info["net_return"] == pytest.approx(gross - paid, abs=1e-15)
+            held = target
+
+
+def test_zero_costs_exist_for_replications():
+    panel = planted_panel(1, 40, n_noise=0)
+    env = MarketEnv(panel, MarketParams(cost_bps=0.0, timing="same_close"))
+    env.reset(seed=0, options={"session": 0})
+    for t in range(20):
+        *_, info = env.step(np.int64(2 * (t % 2)))
+        whole = (1 + panel.overnight[0, t + 1]) * (1 + panel.intraday[0, t + 1]) - 1
+        want = 0.0 if t == 0 else (whole * (-1.0, 1.0)[t % 2]).item()
+        assert info["net_return"] == pytest.approx(want, abs=1e-15)
 
 
 def test_panel_tensors_are_not_changed_by_trading():

@@ -7,7 +7,10 @@ programme, the back-test and the Gymnasium shells all use it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar, overload
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,6 +19,8 @@ from transfergate.market.rewards import log_return
 from transfergate.settings import MarketParams
 
 reward = log_return  # the default one
+
+Array = TypeVar("Array", Tensor, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,13 @@ def _next(values: Tensor) -> Tensor:
 
 
 def net_return(
-    previous: Tensor,
-    target: Tensor,
-    overnight: Tensor,
-    intraday: Tensor,
-    cost_rate: Tensor | float,
-) -> Tensor:
-    """Simple return of one session net of costs; all arguments broadcast.
+    previous: Array,
+    target: Array,
+    overnight: Array,
+    intraday: Array,
+    cost_rate: Array | float,
+) -> Array:
+    """Simple return of one session net of costs; all arguments broadcast: tensors, or arrays.
 
     Args:
         previous: Position k before the trade, as a multiple of equity.
@@ -101,10 +106,14 @@ def net_return(
     Returns:
         ``k * overnight + a * intraday - cost_rate * |a - k|``.
     """
-    return previous * overnight + target * intraday - cost_rate * (target - previous).abs()
+    return previous * overnight + target * intraday - cost_rate * abs(target - previous)
 
 
-def is_ruin(net: Tensor) -> Tensor:
+@overload
+def is_ruin(net: Tensor) -> Tensor: ...
+@overload
+def is_ruin(net: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]: ...
+def is_ruin(net: Tensor | npt.NDArray[np.float64]) -> Tensor | npt.NDArray[np.bool_]:
     """Whether a session's net return takes all equity; only this terminates an episode."""
     return net <= -1.0
 

@@ -22,10 +22,11 @@ Observation = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
-def _spaces(panel: Panel, market: MarketParams) -> tuple[Any, Any]:
-    high = np.full(panel.n_features + 1, np.finfo(np.float32).max, dtype=np.float32)
+def _spaces(episodes: Episodes) -> tuple[Any, Any]:
+    market, position = episodes.market, episodes.panel.n_features
+    high = np.full(episodes.n_columns, np.finfo(np.float32).max, dtype=np.float32)
     low = -high
-    low[-1], high[-1] = market.positions[0], market.positions[-1]
+    low[position], high[position] = market.positions[0], market.positions[-1]
     return spaces.Box(low, high, dtype=np.float32), spaces.Discrete(len(market.positions))
 
 
@@ -49,9 +50,10 @@ def _start(options: dict[str, Any] | None, panel: Panel) -> tuple[int | None, in
 class MarketEnv(gymnasium.Env[Observation, np.int64]):
     """One account in one ticker: choose a position at each close.
 
-    Observation: features of the session, then the position held (float32, F + 1). Action: index
-    into ``market.positions``. Reward: log return of equity net of costs. Ruin terminates, the
-    end of the episode truncates. ``info`` holds ``row, session, equity, net_return, turnover``.
+    Observation: features of the session, the position held, then the declared slots (float32,
+    F + 1 and more). Action: index into ``market.positions``. Reward: ``market.reward``, by default
+    the log return of equity net of costs. Ruin terminates, the end of the episode truncates.
+    ``info`` holds ``row, session, equity, net_return, turnover``.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own declaration
@@ -67,7 +69,7 @@ class MarketEnv(gymnasium.Env[Observation, np.int64]):
         panel = panel or planted_panel()
         self._episodes = Episodes(panel, market, params or EpisodeParams(), 1)
         self._one = np.ones(1, dtype=np.bool_)
-        self.observation_space, self.action_space = _spaces(panel, market)
+        self.observation_space, self.action_space = _spaces(self._episodes)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -82,7 +84,7 @@ class MarketEnv(gymnasium.Env[Observation, np.int64]):
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Carry the decision out and move to the next close."""
-        result = self._episodes.step(np.array([action], dtype=np.int64), self._one)
+        result = self._episodes.step(np.array([action], dtype=np.int64))
         observation = self._episodes.observe()[0]
         ended = bool(result.terminated[0]), bool(result.truncated[0])
         return observation, float(result.reward[0]), *ended, self._info(result)
@@ -115,7 +117,7 @@ class MarketVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         self._episodes = Episodes(panel, market, params or EpisodeParams(), num_envs)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._seeded = False
-        self.single_observation_space, self.single_action_space = _spaces(panel, market)
+        self.single_observation_space, self.single_action_space = _spaces(self._episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -160,23 +162,20 @@ class MarketVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
                 f"environments {np.flatnonzero(self._ended).tolist()} have ended; call reset with "
                 f"options={{'reset_mask': terminated | truncated}} before the next step"
             )
-        restarting = self._ended.copy()
-        result = self._episodes.step(np.asarray(actions, dtype=np.int64), ~restarting)
+        resting = self._ended if self._ended.any() else None
+        moving = None if resting is None else ~resting
+        result = self._episodes.step(np.asarray(actions, dtype=np.int64), moving)
         ended = result.terminated | result.truncated
+        any_ended = bool(ended.any())
         infos: dict[str, Any] = {}
+        restarting, self._ended = resting, ended
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            if ended.any():
+            if any_ended:
                 infos = self._final(ended, result)
-            restarting, self._ended = ended, np.zeros_like(ended)
-        else:
-            self._ended = ended
-        everyone = np.ones(self.num_envs, dtype=np.bool_)
-        if restarting.any():
+            restarting, self._ended = ended if any_ended else None, np.zeros_like(ended)
+        if restarting is not None:
             self._episodes.reset(restarting)
-            result_info = _infos(self._episodes, result, at_rest=restarting)
-        else:
-            result_info = _infos(self._episodes, result)
-        infos |= _masked(result_info, everyone)
+        infos |= _masked(_infos(self._episodes, result, at_rest=restarting), None)
         outcome = result.reward, result.terminated, result.truncated
         return self._episodes.observe(), *outcome, infos
 
@@ -207,10 +206,11 @@ def _infos(
     }
 
 
-def _masked(infos: dict[str, npt.NDArray[Any]], mask: Flags) -> dict[str, Any]:
-    # Gymnasium's form: each array with a mask that says whom it concerns.
+def _masked(infos: dict[str, npt.NDArray[Any]], mask: Flags | None) -> dict[str, Any]:
+    # Gymnasium's form: each array with a mask that says whom it concerns (None: everyone).
     out: dict[str, Any] = {}
+    everyone = np.ones(len(infos["row"]), dtype=np.bool_)
     for name, values in infos.items():
-        out[name] = np.where(mask, values, np.zeros((), dtype=values.dtype))
-        out[f"_{name}"] = mask.copy()
+        out[name] = values if mask is None else np.where(mask, values, values.dtype.type(0))
+        out[f"_{name}"] = everyone.copy() if mask is None else mask.copy()
     return out
