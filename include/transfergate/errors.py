@@ -12,6 +12,7 @@ TransferGateError
 ├── MarketError            the market arithmetic got an impossible input
 ├── TrainingError          training diverged or its inputs do not fit
 ├── NotEnoughData          a ticker has too few sessions for what was asked
+├── FoundationRefused      a foundation is not finite, or always holds one position
 ├── GateInputError         a file of returns cannot be judged
 └── RegistryError          a version or alias does not exist, or may not be moved
 
@@ -75,6 +76,10 @@ class NotEnoughData(TransferGateError):
     def __init__(self, message: str, missing_sessions: int = 0) -> None:
         super().__init__(message)
         self.missing_sessions = missing_sessions
+
+
+class FoundationRefused(TransferGateError):
+    """A foundation is not finite, or always holds one position: nothing can be transferred."""
 
 
 class GateInputError(TransferGateError):

@@ -90,6 +90,7 @@ def ascend(
     state: AdamState,
     rates: Tensor,
     step: int,
+    factors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Take one step uphill, in place; where every gradient was 0, nothing moves.
 
@@ -99,12 +100,14 @@ def ascend(
         state: Moments, changed in place.
         rates: Learning rate of each model, (S,).
         step: Number of this step, from 1.
+        factors: On each model's rate, by parameter, name -> (S,); None for none.
     """
     correction = (1.0 - _BETA2**step) ** 0.5 / (1.0 - _BETA1**step)
     for name, grad in grads.items():
         first, second = state.first[name], state.second[name]
         first.lerp_(grad, 1.0 - _BETA1)
         second.mul_(_BETA2).addcmul_(grad, grad, value=1.0 - _BETA2)
-        size = per_model(rates * correction, grad)
+        own = rates if factors is None else rates * factors[name]
+        size = per_model(own * correction, grad)
         change = first / (second.sqrt().add_(_EPS * (1.0 - _BETA2**step) ** 0.5)) * size
         weights[name].add_(change)

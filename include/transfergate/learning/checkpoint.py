@@ -19,6 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from transfergate.learning.adversary import Adversary
 from transfergate.learning.networks import Weights
 from transfergate.learning.state import StackPlan, TrainingState
 from transfergate.market.panel import Panel
@@ -121,12 +122,14 @@ def fingerprint(
     market: Params,
     optimiser: Params,
     plan: StackPlan,
+    adversary: Adversary | None = None,
 ) -> str:
     """Hash of everything that a training run depends on."""
     settings = [network, market, optimiser, *plan.regularisations]
     text = [params.model_dump_json() for params in settings]
     text.append(repr((plan.slices, plan.seeds, plan.learning_rates)))
     text.append(repr([sorted(groups) for groups in plan.frozen_groups]))
+    text.append(repr((plan.layer_decays, plan.pulls, adversary)))
     tensors = [weights[name] for name in sorted(weights)]
     tensors += [
         value

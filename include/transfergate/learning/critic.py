@@ -18,6 +18,8 @@ from transfergate.learning.networks import Weights
 from transfergate.settings import OptimiserParams
 
 PREFIX = "critic."
+NOT_POLICY = (PREFIX, "adversary.")
+"""Parameters that only training uses."""
 _PARTS = ("hidden", "position", "output", "bias")
 _LAST_LAYER_GAIN = 0.01
 _OTHER_STREAM = 0x5DEECE66D
@@ -69,7 +71,7 @@ def _one_critic(hidden: int, positions: int, units: int, seed: int) -> Weights:
 
 def policy_of(weights: Mapping[str, Tensor]) -> Weights:
     """The policy's parameters: all that scoring needs."""
-    return {name: value for name, value in weights.items() if not name.startswith(PREFIX)}
+    return {name: value for name, value in weights.items() if not name.startswith(NOT_POLICY)}
 
 
 def critic_size(weights: Mapping[str, Tensor]) -> int:

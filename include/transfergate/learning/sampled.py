@@ -70,7 +70,7 @@ def sampled_update(job: Job) -> tuple[Tensor, Tensor, int]:
             some = terms.part(paths_of)
             fresh = not norms and len(parts) == 1  # the pass that drew the actions serves again
             if not fresh:
-                logits, trace = job.forward(job.kept_features()[:, :, paths_of])
+                logits, trace = job.forward(job.kept_features()[:, :, paths_of], paths_of)
                 values, value_trace = values_of(job.weights, trace.head.states)
             now = values.view(models, -1, logits.shape[3], actions)[:, :kept]
             by_logits = policy_gradient(
@@ -80,7 +80,7 @@ def sampled_update(job: Job) -> tuple[Tensor, Tensor, int]:
                 sampled.entropy_bonus,
             )
             by_values = value_gradient(now, some, sampled.value_clip).flatten(1, 2)
-            grads = job.backward(trace, by_logits)
+            grads = job.backward(trace, by_logits, paths_of)
             number = job.update * sizes.epochs * len(parts) + len(norms) + 1
             norms.append(job.step(grads, number, value_gradients(value_trace, by_values)))
     scale = reward_scale(job.hyper.reward)

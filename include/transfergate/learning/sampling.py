@@ -57,6 +57,7 @@ class PathBatch:
         executable: bool (D, S * B).
         within: bool (D, S * B), whether the decision lies in the slice.
         alive: 0 where a transition ruins, (D, S * B, P, P); None if none does.
+        rows: Row of the panel that each path is of, int64 (S, B).
     """
 
     features: Tensor
@@ -64,6 +65,7 @@ class PathBatch:
     executable: Tensor
     within: Tensor
     alive: Tensor | None
+    rows: Tensor
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,19 @@ class PathSampler:
         slices: tuple[TrainingSlice, ...],
         seeds: tuple[int, ...],
         input_noise: tuple[float, ...],
+        turnover_bps: tuple[float, ...] = (),
     ) -> None:
         """Check that every slice has room.
+
+        Args:
+            panel: Features and returns.
+            market: Positions, costs, timing, reward.
+            optimiser: Sizes.
+            slices: Of each model.
+            seeds: Of each model.
+            input_noise: Of each model, in standard deviations.
+            turnover_bps: Of each model, cost per unit of turnover in the reward alone, above the
+                market's; left out, none.
 
         Raises:
             NotEnoughData: If a model's slice is shorter than one path in all of its rows.
@@ -96,8 +109,12 @@ class PathSampler:
         outcomes = dynamics.outcomes(panel, market)
         self._executable = outcomes.executable.reshape(-1)
         self._net = _net_returns(outcomes, market)
-        kind = reward_of(market)
-        self._reward = kind.table(self._net) * REWARD_SCALE if tabled(kind) else self._net
+        self._kind = reward_of(market)
+        self._reward = self._reward_of(self._net)
+        grid = dynamics.position_grid(market, panel.device, torch.float32)
+        self._turnover = (grid[:, None] - grid[None, :]).abs()
+        self._dear = torch.tensor(turnover_bps, device=panel.device) * 1e-4
+        self._any_dear = any(turnover_bps)
         self._ruins = bool(dynamics.is_ruin(self._net).any())
         self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
         self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
@@ -111,6 +128,10 @@ class PathSampler:
     def _length(self) -> int:
         sizes = self._optimiser
         return sizes.burn_in_sessions + sizes.path_sessions + sizes.tail_sessions
+
+    def _reward_of(self, net: Tensor) -> Tensor:
+        # A tabled reward in per cent; of any other the net returns, from which it is made later.
+        return self._kind.table(net) * REWARD_SCALE if tabled(self._kind) else net
 
     def draw(self, update: int) -> PathDraw:
         """Draw the places of all models' paths for one update."""
@@ -141,7 +162,9 @@ class PathSampler:
             noise = noise.view(*rows.shape, self._length, -1).transpose(1, 2)
             x.addcmul_(noise, std[:, None, None, None])
         decisions = slice(sizes.burn_in_sessions, None)
-        return PathBatch(x, *self._rewards(rows, sessions[:, decisions], inside[:, decisions]))
+        dear = self._dear[models] if self._any_dear else None
+        made = self._rewards(rows, sessions[:, decisions], inside[:, decisions], dear)
+        return PathBatch(x, *made, rows)
 
     def last_read(self, draw: PathDraw, models: slice) -> Tensor:
         """Latest session of which each model's paths read a return, int64 (S,)."""
@@ -150,15 +173,21 @@ class PathSampler:
         return torch.minimum(latest, self._last[models, 0]) + 1
 
     def _rewards(
-        self, rows: Tensor, sessions: Tensor, inside: Tensor
+        self, rows: Tensor, sessions: Tensor, inside: Tensor, dear: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
         within = (sessions == inside).transpose(0, 1).reshape(-1)
         places = (rows[:, None, :] * self._panel.n_sessions + inside).transpose(0, 1)
         shape = (*places.flatten(1).shape, *self._net.shape[1:])
         places = places.reshape(-1)
-        reward = self._reward.index_select(0, places) * within[:, None, None]
-        executable = self._executable.index_select(0, places) & within
+        executable = self._executable.index_select(0, places)
+        if dear is None:
+            reward = self._reward.index_select(0, places)
+        else:
+            net, charged = self._net.index_select(0, places), executable.view(-1, *rows.shape)
+            charge = (dear[:, None] * charged).reshape(-1)[:, None, None] * self._turnover
+            reward = self._reward_of(net - charge)
+        reward, executable = reward * within[:, None, None], executable & within
         alive = None
         if self._ruins:
             ruined = dynamics.is_ruin(self._net.index_select(0, places)) & within[:, None, None]

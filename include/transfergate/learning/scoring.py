@@ -70,7 +70,7 @@ def score_greedy(
             f"{n_models(weights)} models: expected one row a model and at least one decision"
         )
     which = torch.tensor(rows, device=panel.device)
-    actions = _greedy_actions(panel, weights, network, which, first, stop - 1, burn_in)
+    actions = greedy_actions(panel, weights, network, which, first, stop - 1, burn_in)
     sessions = torch.arange(first, stop - 1, device=panel.device)
     met = dynamics.outcomes(panel, market).take(which[:, None], sessions[None, :])
     grid = dynamics.position_grid(market, panel.device)
@@ -103,7 +103,7 @@ def next_targets(
         float64 (S,). Where the session's features are not ready it is the position held.
     """
     which = torch.tensor(rows, device=panel.device)
-    actions = _greedy_actions(panel, weights, network, which, first, session + 1, burn_in)
+    actions = greedy_actions(panel, weights, network, which, first, session + 1, burn_in)
     sessions = torch.arange(first, session + 1, device=panel.device)
     met = dynamics.outcomes(panel, market).take(which[:, None], sessions[None, :])
     executable = met.executable.clone()
@@ -112,7 +112,7 @@ def next_targets(
     return dynamics.position_grid(market, panel.device)[index]
 
 
-def _greedy_actions(
+def greedy_actions(
     panel: Panel,
     weights: Weights,
     network: NetworkParams,
@@ -121,7 +121,17 @@ def _greedy_actions(
     end: int,
     burn_in: int,
 ) -> Tensor:
-    # Most probable action by previous position, (S, end - first, P), decisions first to end - 1.
+    """Most probable action by previous position, index (S, end - first, P).
+
+    Args:
+        panel: Features.
+        weights: S models.
+        network: Their network.
+        rows: Row of the panel for each model, int64 (S,).
+        first: First decision.
+        end: End of the decisions; nothing at or after it is read.
+        burn_in: Sessions encoded before ``first``, as far as there are any.
+    """
     begin = max(0, first - burn_in)
     step = max(1, _PATHS_AT_ONCE // (end - begin))
     parts = []

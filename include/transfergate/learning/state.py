@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transfergate.learning.adam import AdamState
+from transfergate.learning.adversary import Adversary, with_adversary
 from transfergate.learning.critic import fresh_memory, with_critic
 from transfergate.learning.networks import Weights, n_models
 from transfergate.learning.sampling import TrainingSlice
@@ -25,6 +26,9 @@ class StackPlan:
         learning_rates: At the start; they fall along a cosine.
         regularisations: Its choice of the grid.
         frozen_groups: Parameter groups (or single names) that do not train.
+        layer_decays: Rate of each layer group / that of the group above it (see ``layers.py``);
+            left out, all layers have one rate.
+        pulls: L2 pull to the starting weights besides that of its regularisation; left out, none.
     """
 
     slices: tuple[TrainingSlice, ...]
@@ -32,6 +36,13 @@ class StackPlan:
     learning_rates: tuple[float, ...]
     regularisations: tuple[Regularisation, ...]
     frozen_groups: tuple[frozenset[str], ...]
+    layer_decays: tuple[float, ...] = ()
+    pulls: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        models = len(self.seeds)
+        object.__setattr__(self, "layer_decays", self.layer_decays or (1.0,) * models)
+        object.__setattr__(self, "pulls", self.pulls or (0.0,) * models)
 
 
 @dataclass(frozen=True)
@@ -81,11 +92,15 @@ class TrainingState:
 
 
 def fresh_state(
-    weights: Weights, optimiser: OptimiserParams, seeds: tuple[int, ...], device: torch.device
+    weights: Weights,
+    optimiser: OptimiserParams,
+    seeds: tuple[int, ...],
+    device: torch.device,
+    adversary: Adversary | None = None,
 ) -> TrainingState:
-    """State before the first update; the weights are copied, and completed by a critic."""
+    """State before the first update; the weights are copied, completed by critic and adversary."""
     models = n_models(weights)
-    weights = with_critic(weights, optimiser, seeds)
+    weights = with_adversary(with_critic(weights, optimiser, seeds), adversary, seeds)
     start = {name: value.detach().to(device, copy=True) for name, value in weights.items()}
     return TrainingState(
         weights={name: value.clone() for name, value in start.items()},

@@ -20,10 +20,12 @@ from torch import Tensor
 
 from transfergate.errors import TrainingError
 from transfergate.learning.adam import part, trainable_masks
+from transfergate.learning.adversary import Adversary
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
 from transfergate.learning.cloning import feature_column
 from transfergate.learning.critic import critic_size, policy_of
 from transfergate.learning.hyper import Hyper, rate_factor
+from transfergate.learning.layers import layer_factors
 from transfergate.learning.networks import Weights, n_models
 from transfergate.learning.penalties import Penalties, penalised
 from transfergate.learning.runtime import fast_cpu
@@ -109,6 +111,7 @@ def train_stack(
     validate: Callable[[Weights], Tensor] | None = None,
     checkpoint: Checkpoint | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
+    adversary: Adversary | None = None,
 ) -> TrainingResult:
     """Train S models at once on the panel's device.
 
@@ -126,6 +129,7 @@ def train_stack(
         validate: Scores of S models, (S,), higher is better; called ``n_validations`` + 1 times.
         checkpoint: Where to keep progress; a run with the same inputs resumes from it.
         on_progress: Called after every update.
+        adversary: What the encoders learn to hide; None for nothing.
 
     Raises:
         TrainingError: If inputs do not fit, or a model's loss is not finite.
@@ -139,11 +143,12 @@ def train_stack(
         plan.slices,
         plan.seeds,
         tuple(r.input_noise for r in plan.regularisations),
+        tuple(r.turnover_penalty_bps for r in plan.regularisations),
     )
-    state = fresh_state(weights, optimiser, plan.seeds, panel.device)
-    hyper = _hyper(state.weights, network, market, optimiser, plan, panel)
+    state = fresh_state(weights, optimiser, plan.seeds, panel.device, adversary)
+    hyper = _hyper(state.weights, network, market, optimiser, plan, panel, adversary)
     if checkpoint:
-        mark = fingerprint(panel, weights, network, market, optimiser, plan)
+        mark = fingerprint(panel, weights, network, market, optimiser, plan, adversary)
         checkpoint.load(mark, state)
     if validate and not state.validation:
         _validate(state, validate)
@@ -199,6 +204,7 @@ def _hyper(
     optimiser: OptimiserParams,
     plan: StackPlan,
     panel: Panel,
+    adversary: Adversary | None,
 ) -> Hyper:
     device = panel.device
 
@@ -216,7 +222,12 @@ def _hyper(
         cloned_feature=feature_column(panel, optimiser.cloning) if cloned else None,
         seeds=np.array(plan.seeds, dtype=np.uint64),
         rates=column(list(plan.learning_rates)),
-        penalties=Penalties.of(choices, device) if penalised(choices) else None,
+        penalties=Penalties.of(choices, device, plan.pulls)
+        if penalised(choices, plan.pulls)
+        else None,
+        dropouts=tuple(choice.dropout for choice in choices),
+        adversary=adversary,
+        factors=layer_factors(list(weights), network, plan.layer_decays, device),
         masks=masks,
         any_frozen=any(plan.frozen_groups),
         train_encoder=any(bool(m.any()) for n, m in masks.items() if n.startswith("encoder.")),

@@ -51,6 +51,8 @@ BUDGET_WORDS = {
     "trained_models": "models trained",
     "n_seeds": "paired seeds, summed over folds",
     "n_choices": "tuning trials, summed over folds",
+    "collapsed": "seeds flat throughout validation, of these",
+    "flat_in_test": "seeds flat throughout test, of these",
 }
 SLICE_WORDS = {
     ("volatility", "low"): "calm market",

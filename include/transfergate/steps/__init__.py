@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from transfergate.steps.features import build_features as build_features
     from transfergate.steps.features import compact as compact
     from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
+    from transfergate.steps.foundations import backtest_foundation as backtest_foundation
+    from transfergate.steps.foundations import register_foundation as register_foundation
     from transfergate.steps.ingest import fetch_bars as fetch_bars
     from transfergate.steps.ingest import load_bars as load_bars
     from transfergate.steps.ingest import plan_ingest as plan_ingest
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from transfergate.steps.judging import judge as judge
     from transfergate.steps.judging import render_summary as render_summary
     from transfergate.steps.judging import summary as summary
-    from transfergate.steps.pretraining import backtest_foundation as backtest_foundation
     from transfergate.steps.pretraining import pretrain_foundation as pretrain_foundation
-    from transfergate.steps.pretraining import register_foundation as register_foundation
     from transfergate.steps.promotion import promote as promote
     from transfergate.steps.promotion import promote_evaluated as promote_evaluated
     from transfergate.steps.promotion import rollback as rollback
@@ -41,8 +41,8 @@ _MODULE_OF = {
     "compact": "features",
     "rebuild_snapshot": "rebuild",
     "pretrain_foundation": "pretraining",
-    "backtest_foundation": "pretraining",
-    "register_foundation": "pretraining",
+    "backtest_foundation": "foundations",
+    "register_foundation": "foundations",
     "plan_finetune": "targets",
     "finetune_ticker": "finetuning",
     "judge": "judging",

@@ -37,7 +37,8 @@ def pretrain_all(
     targets: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Pre-train a foundation, back-test and register it; the registration's result."""
-    from transfergate.steps.pretraining import pretrain_foundation, register_foundation
+    from transfergate.steps.foundations import register_foundation
+    from transfergate.steps.pretraining import pretrain_foundation
 
     version = pretrain_foundation(settings, snapshot_id, sources, targets)
     return register_foundation(settings, version)

@@ -143,6 +143,17 @@ class _TickerRun:
             arms = {run.arm: run for run in runs if run.fold.number == fold.number}
             self._record_fold(panel, fold, arms, select_models(foundations, [number]))
         candidate = self._publish_candidate(panel, runs[-1], folds)
+        for run in runs:
+            if run.collapsed:
+                log.warning(
+                    "%s %s, %s: %d of %d seeds hold nothing throughout validation; they count "
+                    "like all others",
+                    self.ticker,
+                    run.fold.name,
+                    run.arm,
+                    run.collapsed,
+                    len(run.seeds),
+                )
         champion = self.score_champion(candidate, panel)
         records = [self.ledger.record(self.recipe, self.ticker, fold.number) for fold in folds]
         return {

@@ -1,4 +1,4 @@
-"""Steps of the foundation: pre-train, back-test on unseen sessions, register."""
+"""Step of the foundation: pre-train the family; and how its artefacts are read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from transfergate.evaluation.splits import Fold
 from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel, build_panel
-from transfergate.registry import Registry
-from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
+from transfergate.settings import Settings
 from transfergate.steps.described import last_described
 from transfergate.storage import (
     ArtefactStore,
@@ -24,7 +23,8 @@ from transfergate.storage import (
     open_snapshot,
 )
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
-from transfergate.transfer.pretraining import family_folds, mean_sharpe, pretrain_family
+from transfergate.transfer.curriculum import held_out
+from transfergate.transfer.pretraining import family_folds, pretrain_family, stage_checkpoint
 from transfergate.transfer.recipe import document_hash, foundation_document
 from transfergate.transfer.universe import resolve_universe
 
@@ -63,7 +63,8 @@ def pretrain_foundation(
         sources,
         targets,
     )
-    tickers = universe.sources
+    holdout = held_out(universe.sources, settings.pretrain)
+    tickers = [ticker for ticker in universe.sources if ticker not in holdout]
     document = foundation_document(settings, snapshot, universe.rule)
     version = content_hash(
         document_hash(document), snapshot.id, str(settings.seed), *universe.targets
@@ -74,8 +75,14 @@ def pretrain_foundation(
     use_threads(settings.torch_threads)
     panel = load_panel(snapshot, tickers).to(choose_device(settings.device))
     folds = family_folds(panel, snapshot.manifest["first_session_ordinal"], settings.walk_forward)
-    log.info("pre-training %s: %d checkpoints on %d tickers", version, len(folds), len(tickers))
-    checkpoint_key = f"work/foundation-{version}"
+    log.info(
+        "pre-training %s: %d checkpoints on %d tickers, %d left out for the back-test",
+        version,
+        len(folds),
+        len(tickers),
+        len(holdout),
+    )
+    checkpoint = Checkpoint(store, f"work/foundation-{version}")
     family = pretrain_family(
         panel,
         folds,
@@ -83,8 +90,10 @@ def pretrain_foundation(
         network=settings.network,
         params=settings.pretrain,
         seed_parts=(settings.seed, document_hash(document)),
-        checkpoint=Checkpoint(store, checkpoint_key),
+        checkpoint=checkpoint,
         on_progress=log_progress("pre-training"),
+        sectors=sectors(snapshot),
+        targets=universe.targets,
     )
     content = weights_bytes(family.result.weights)
     manifest = {
@@ -92,14 +101,15 @@ def pretrain_foundation(
         "snapshot_id": snapshot.id,
         "source": snapshot.manifest["source"],
         "sources": tickers,
+        "holdout": holdout,
         "targets": universe.targets,
         "document": document,
         "seed": settings.seed,
         "code_version": settings.code_version,
         "device": str(choose_device(settings.device)),
         "weights_sha256": sha256(content),
-        "env_steps": family.result.steps_per_model,
-        "updates": family.result.updates_per_model,
+        "env_steps": family.env_steps,
+        "updates": family.updates,
         "checkpoints": [
             {
                 "name": fold.name,
@@ -108,91 +118,16 @@ def pretrain_foundation(
                 "train_last_session": str(panel.sessions[fold.train.stop - 1]),
                 "last_session": str(panel.sessions[family.last_session(model)]),
                 "validation_sharpe": float(family.result.best_score[model]),
+                "stages": family.lineage(model),
             }
             for model, (fold, seed) in enumerate(zip(folds, family.seeds, strict=True))
         ],
         "learning_curve": [[float(value) for value in row] for row in family.result.validation],
     }
     publish(store, f"foundations/{version}", manifest, "foundation.json", content)
-    store.discard(checkpoint_key)
+    for stage in range(len(family.stages)):
+        store.discard(stage_checkpoint(checkpoint, stage).key)
     return version
-
-
-def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
-    """Score every checkpoint on its fold's test sessions, later than any it saw.
-
-    Returns:
-        ``{"foundation_version", "folds": [{"fold", "first", "last", "sharpe"}], "mean_sharpe"}``:
-        mean annualised net Sharpe ratio over the source tickers.
-    """
-    store = ArtefactStore(settings.artefact_root)
-    manifest = read_foundation(store, version)
-    use_threads(settings.torch_threads)
-    snapshot = open_snapshot(store, manifest["snapshot_id"])
-    panel = load_panel(snapshot, manifest["sources"]).to(choose_device(settings.device))
-    folds = family_folds(
-        panel,
-        snapshot.manifest["first_session_ordinal"],
-        WalkForwardParams.model_validate(manifest["document"]["walk_forward"]),
-    )
-    document = manifest["document"]
-    rows: list[dict[str, Any]] = []
-    sharpes: list[float] = []
-    for fold in folds:
-        if fold.test is None:
-            continue
-        weights = foundation_weights(store, manifest, [fold])
-        score = mean_sharpe(
-            panel,
-            {name: tensor.to(panel.features.device) for name, tensor in weights.items()},
-            NetworkParams.model_validate(document["network"]),
-            MarketParams.model_validate(document["market"]),
-            fold.test,
-            document["pretrain"]["optimiser"]["burn_in_sessions"],
-        )
-        sharpes.append(score)
-        first, last = panel.sessions[fold.test.first], panel.sessions[fold.test.stop - 1]
-        rows.append({"fold": fold.number, "first": str(first), "last": str(last), "sharpe": score})
-    mean = sum(sharpes) / len(sharpes) if sharpes else None
-    log.info("foundation %s: mean net Sharpe on %d unseen folds %s", version, len(rows), mean)
-    return {"foundation_version": version, "folds": rows, "mean_sharpe": mean}
-
-
-def register_foundation(
-    settings: Settings, version: str, backtest: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Record a foundation version in the registry, with lineage, once."""
-    store = ArtefactStore(settings.artefact_root)
-    manifest = read_foundation(store, version)
-    report = backtest if backtest is not None else backtest_foundation(settings, version)
-    metrics = {} if report["mean_sharpe"] is None else {"unseen_sharpe": report["mean_sharpe"]}
-    created = Registry(store, settings.tracking_uri).register_foundation(
-        version,
-        tags={
-            "snapshot": manifest["snapshot_id"],
-            "source": manifest["source"],
-            "sources": ",".join(manifest["sources"]),
-            "code_version": manifest["code_version"],
-            "seed": str(manifest["seed"]),
-            "artefact": f"foundations/{version}",
-        },
-        metrics=metrics,
-        curves={
-            f"validation_sharpe_{checkpoint['name']}": [
-                row[number] for row in manifest["learning_curve"]
-            ]
-            for number, checkpoint in enumerate(manifest["checkpoints"])
-        },
-    )
-    return {
-        "foundation_version": version,
-        "snapshot_id": manifest["snapshot_id"],
-        "source": manifest["source"],
-        "sources": manifest["sources"],
-        "targets": manifest["targets"],
-        "unseen_sharpe": report["mean_sharpe"],
-        "registered": created,
-    }
 
 
 def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:
@@ -207,6 +142,12 @@ def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:
         snapshot.manifest["features"],
         {ticker: one["cost_bps"] for ticker, one in said.items() if one.get("cost_bps")},
     )
+
+
+def sectors(snapshot: Snapshot) -> dict[str, str | None]:
+    """Sector of each ticker of a snapshot, as far as its instruments say one."""
+    said = snapshot.manifest.get("instruments", {})
+    return {ticker: one.get("sector") for ticker, one in said.items()}
 
 
 def read_foundation(store: ArtefactStore, version: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class ArmRun:
         features: Number of inputs.
         costs: Basis points per unit of turnover, and timing, in which it traded.
         learning_curve: Validation Sharpe ratio at each validation, mean over seeds, of the choice.
+        collapsed: Chosen models that hold nothing throughout validation; they count like all
+            others, in every mean and in every error.
     """
 
     arm: str
@@ -78,6 +80,7 @@ class ArmRun:
     features: int
     costs: tuple[float, str]
     learning_curve: tuple[float, ...]
+    collapsed: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,18 +180,20 @@ def _plan(
     network: NetworkParams,
     params: FinetuneParams,
 ) -> StackPlan:
-    rate = params.optimiser.learning_rate
-    frozen = frozen_parameters(params.strategy, network)
+    rate, strategy = params.optimiser.learning_rate, params.strategy
+    decay = params.layer_rate_decay if strategy == "discriminative" else 1.0
+    frozen = frozen_parameters("full" if strategy == "discriminative" else strategy, network)
+    taught = [m.arm == FINETUNED for m in models]
     return StackPlan(
         slices=tuple(
             TrainingSlice((0,), folds[m.fold].train.first, folds[m.fold].train.stop) for m in models
         ),
         seeds=tuple(seeds),
-        learning_rates=tuple(
-            rate * (params.learning_rate_ratio if m.arm == FINETUNED else 1.0) for m in models
-        ),
+        learning_rates=tuple(rate * (params.learning_rate_ratio if own else 1.0) for own in taught),
         regularisations=tuple(params.grid[m.choice] for m in models),
-        frozen_groups=tuple(frozen if m.arm == FINETUNED else frozenset() for m in models),
+        frozen_groups=tuple(frozen if own else frozenset() for own in taught),
+        layer_decays=tuple(decay if own else 1.0 for own in taught),
+        pulls=tuple(params.foundation_pull if own else 0.0 for own in taught),
     )
 
 
@@ -284,4 +289,5 @@ def _choose(
         features=panel.n_features,
         costs=(round(float(cost_rates(panel, market).mean()) * 1e4, 6), market.timing),
         learning_curve=tuple(float(value) for value in curve),
+        collapsed=int((scored.position[chosen] == 0.0).all(1).sum()),
     )

@@ -28,6 +28,9 @@ PARITY_FIGURES = (
 """What both arms must have consumed alike, as numbers."""
 PARITY_FACTS = ("seeds", "network", "features", "costs")
 """In what else they must agree."""
+SHOWN_FIGURES = ("collapsed", "flat_in_test")
+"""Seeds that hold nothing throughout validation, and test: shown beside the budgets, never
+compared, never a reason to drop a seed."""
 
 
 def budget_parity(records: Sequence[Record]) -> dict[str, Any]:
@@ -57,6 +60,12 @@ def budget_parity(records: Sequence[Record]) -> dict[str, Any]:
         for fold, left, right in values:
             if (left != right or left is None) and mismatch is None:
                 mismatch = {"fold": fold, "figure": figure, "finetuned": left, "scratch": right}
+    for figure in SHOWN_FIGURES:
+        if all(figure in run for record in records for run in record["arms"].values()):
+            totals[figure] = {
+                arm: sum(record["arms"][arm][figure] for record in records)
+                for arm in ("finetuned", "scratch")
+            }
     figures = {"totals": totals, "mismatch": mismatch}
     return {"name": "budget_parity", "passed": mismatch is None, "figures": figures}
 

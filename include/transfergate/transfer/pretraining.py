@@ -7,8 +7,8 @@ and cut off where the fold's training ends, source tickers included. All are tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,15 @@ from transfergate.learning import (
 )
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams, PretrainParams, WalkForwardParams
+from transfergate.transfer.curriculum import (
+    Stage,
+    adversary_domains,
+    stage_adversary,
+    stage_optimiser,
+    stage_seeds,
+    stage_slice,
+    stages,
+)
 from transfergate.transfer.recipe import derive_seed
 
 Progress = Callable[[TrainingProgress], None]
@@ -36,16 +45,54 @@ Progress = Callable[[TrainingProgress], None]
 
 @dataclass(frozen=True)
 class FoundationFamily:
-    """One model per fold, in the order of ``folds``; the last is the refit up to now."""
+    """One model per fold, in the order of ``folds``; the last is the refit up to now.
+
+    Attributes:
+        folds: What each model trained and was validated on.
+        seeds: Of each model.
+        stages: The curriculum; one stage where none is declared.
+        teachers: Per stage and model, the tickers that it learnt from.
+        results: Of each stage; the last one's weights are the family's.
+    """
 
     folds: tuple[Fold, ...]
     seeds: tuple[int, ...]
-    result: TrainingResult
+    stages: tuple[Stage, ...]
+    teachers: tuple[tuple[tuple[str, ...], ...], ...]
+    results: tuple[TrainingResult, ...]
+
+    @property
+    def result(self) -> TrainingResult:
+        """Of the last stage."""
+        return self.results[-1]
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of the model that took most, over all stages."""
+        return sum(result.steps_per_model for result in self.results)
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps of the model that took most, over all stages."""
+        return sum(result.updates_per_model for result in self.results)
 
     def last_session(self, model: int) -> int:
         """Latest session (index in the panel) that a model's training or validation read."""
         validated = self.folds[model].validation.stop - 1
-        return max(int(self.result.meter.last_session[model]), validated)
+        return max(validated, *(int(r.meter.last_session[model]) for r in self.results))
+
+    def lineage(self, model: int) -> list[dict[str, object]]:
+        """Stages of a model: name, tickers, gradient steps that were counted."""
+        return [
+            {
+                "name": stage.name,
+                "tickers": list(teachers[model]),
+                "updates": int(result.meter.updates[model]),
+            }
+            for stage, teachers, result in zip(
+                self.stages, self.teachers, self.results, strict=True
+            )
+        ]
 
 
 def family_folds(
@@ -91,61 +138,99 @@ def pretrain_family(
     seed_parts: tuple[str | int, ...],
     checkpoint: Checkpoint | None,
     on_progress: Progress | None,
+    sectors: Mapping[str, str | None] | None = None,
+    targets: Sequence[str] = (),
 ) -> FoundationFamily:
-    """Train all foundations in one stack on the panel's tickers (sources only).
+    """Train all foundations in one stack on the panel's tickers (sources only), stage by stage.
+
+    A stage starts from what the stage before it ended with, with fresh moments of the optimiser,
+    its own part of the budget and the whole course of the learning rate. A stage of whose tickers
+    a fold has too little history takes all sources in that fold.
 
     Args:
-        panel: Source tickers only.
+        panel: Sources that teach; nothing else is read.
         folds: From :func:`family_folds`.
         market: The market.
         network: The network.
-        params: Budget and regularisation.
+        params: Budget, regularisation, curriculum, adversary.
         seed_parts: What the seeds are derived from, the fold's name apart.
-        checkpoint: Where a retried task resumes from.
+        checkpoint: Where a retried task resumes from; see :func:`stage_checkpoint`.
         on_progress: Called at a steady rhythm.
+        sectors: What is known of the sources' and targets' sectors.
+        targets: Tickers to be taught: only their names and sectors are used.
 
     Returns:
         The family; each model is the checkpoint with the best mean Sharpe ratio of its own
-        validation window over the source tickers.
+        validation window over the source tickers, in the last stage.
+
+    Raises:
+        SettingsError: If a stage or the adversary does not fit the sources.
     """
+    chain = stages(params, panel.tickers, sectors or {}, targets)
     seeds = tuple(derive_seed(*seed_parts, "foundation", fold.name) for fold in folds)
-    plan = StackPlan(
-        slices=tuple(_slice(panel, fold) for fold in folds),
-        seeds=seeds,
-        learning_rates=(params.optimiser.learning_rate,) * len(folds),
-        regularisations=(params.regularisation,) * len(folds),
-        frozen_groups=(frozenset(),) * len(folds),
-    )
-
-    def validate(weights: Weights) -> Tensor:
-        return torch.tensor(
-            [
-                mean_sharpe(
-                    panel,
-                    select_models(weights, [model]),
-                    network,
-                    market,
-                    fold.validation,
-                    params.optimiser.burn_in_sessions,
-                )
-                for model, fold in enumerate(folds)
-            ]
-        )
-
+    domains = adversary_domains(params.adversary, panel.tickers, sectors or {})
     weights = init_weights(network, panel.features.shape[-1], len(market.positions), seeds)
     weights = {name: tensor.to(panel.features.device) for name, tensor in weights.items()}
-    result = train_stack(
-        panel,
-        weights,
-        network,
-        market,
-        params.optimiser,
-        plan,
-        validate=validate,
-        checkpoint=checkpoint,
-        on_progress=on_progress,
+
+    def validate(weights: Weights) -> Tensor:
+        return _validation_scores(panel, folds, weights, market, network, params)
+
+    results, teachers, done = [], [], 0
+    for number, stage in enumerate(chain):
+        slices = tuple(stage_slice(panel, fold, stage, params.optimiser) for fold in folds)
+        last = number == len(chain) - 1
+        result = train_stack(
+            panel,
+            weights,
+            network,
+            market,
+            stage_optimiser(params.optimiser, stage, done),
+            _stage_plan(slices, stage_seeds(seeds, number), params),
+            validate=validate if last else None,
+            checkpoint=checkpoint and stage_checkpoint(checkpoint, number),
+            on_progress=on_progress,
+            adversary=stage_adversary(params, domains, done, stage.n_updates),
+        )
+        results.append(result)
+        teachers.append(tuple(tuple(panel.tickers[row] for row in s.rows) for s in slices))
+        weights, done = result.last_weights, done + stage.n_updates
+    return FoundationFamily(folds, seeds, tuple(chain), tuple(teachers), tuple(results))
+
+
+def stage_checkpoint(checkpoint: Checkpoint, stage: int) -> Checkpoint:
+    """Where a stage keeps its progress: the first at the key itself, later ones beside it."""
+    return replace(checkpoint, key=f"{checkpoint.key}-{stage}") if stage else checkpoint
+
+
+def _stage_plan(
+    slices: tuple[TrainingSlice, ...], seeds: tuple[int, ...], params: PretrainParams
+) -> StackPlan:
+    return StackPlan(
+        slices=slices,
+        seeds=seeds,
+        learning_rates=(params.optimiser.learning_rate,) * len(slices),
+        regularisations=(params.regularisation,) * len(slices),
+        frozen_groups=(frozenset(),) * len(slices),
     )
-    return FoundationFamily(folds, seeds, result)
+
+
+def _validation_scores(
+    panel: Panel,
+    folds: Sequence[Fold],
+    weights: Weights,
+    market: MarketParams,
+    network: NetworkParams,
+    params: PretrainParams,
+) -> Tensor:
+    burn_in = params.optimiser.burn_in_sessions
+    return torch.tensor(
+        [
+            mean_sharpe(
+                panel, select_models(weights, [model]), network, market, fold.validation, burn_in
+            )
+            for model, fold in enumerate(folds)
+        ]
+    )
 
 
 def mean_sharpe(
@@ -181,12 +266,3 @@ def annualised_sharpe(net_return: Tensor) -> Tensor:
     deviation = returns.std(-1, correction=0)
     ratio = returns.mean(-1) / deviation.clamp_min(1e-12) * 252**0.5
     return torch.where(deviation > 1e-12, ratio, torch.zeros_like(ratio))
-
-
-def _slice(panel: Panel, fold: Fold) -> TrainingSlice:
-    rows = tuple(
-        row
-        for row in range(len(panel.tickers))
-        if int(panel.ready[row, fold.train.first : fold.train.stop].sum()) > 0
-    )
-    return TrainingSlice(rows, fold.train.first, fold.train.stop)

@@ -34,7 +34,14 @@ def arm_record(run: ArmRun, panel: Panel) -> dict[str, Any]:
         "features": run.features,
         "costs": list(run.costs),
         "learning_curve": list(run.learning_curve),
+        "collapsed": run.collapsed,
     }
+
+
+def flat_seeds(rows: pa.Table, n_seeds: int) -> int:
+    """Seeds that hold nothing in any of their rows, which come in the order of seed and session."""
+    position = rows["position"].to_numpy().reshape(n_seeds, -1)
+    return int((position == 0.0).all(axis=1).sum())
 
 
 def fold_checks(
@@ -63,7 +70,13 @@ def fold_checks(
     test = test_window(fold)
     return {
         "seeds": list(seeds),
-        "arms": {name: arm_record(run, panel) for name, run in runs.items()},
+        "arms": {
+            name: {
+                **arm_record(run, panel),
+                "flat_in_test": flat_seeds(rows[name], len(run.seeds)),
+            }
+            for name, run in runs.items()
+        },
         "accounting": {
             name: check_accounting(own, panel, market, test) for name, own in rows.items()
         },
