@@ -202,3 +202,27 @@ def test_many_tickers_stay_folded_and_small(judged):
     parsed = Page(page)
     assert not any("open" in attrs for attrs in parsed.all("details"))
     assert len(page) < 100 * 20_000
+
+
+def test_importance_is_a_bar_for_each_feature_and_absent_where_it_was_not_recorded(two):
+    evaluation, series = two
+    assert "without each feature" not in evaluation_page(evaluation, series)
+    errors = {"se": 0.1, "se_time": 0.1, "se_seed": 0.0, "se_repeat": 0.0, "se_return": 0.0}
+    rows = [
+        {"name": name, "drop_sharpe": drop, "drop_return": 0.01, "changed": 0.25, **errors}
+        for name, drop in (("momentum_60", 0.8), ("<b>volume</b>", -0.05))
+    ]
+    ticker = next(iter(evaluation["tickers"]))
+    evaluation["tickers"][ticker]["importance"] = {
+        "folds": 8,
+        "flat_folds": 2,
+        "repeats": 10,
+        "block_sessions": 10,
+        "features": rows,
+    }
+    page = evaluation_page(evaluation, series)
+    assert page.count('class="bar"') == 2
+    assert page.index("momentum_60") < page.index("&lt;b&gt;volume")
+    assert "+0.80, 90 % interval +0.64 to +0.96" in page
+    assert "In 2 of the folds nothing was held" in page
+    assert "<b>volume" not in page

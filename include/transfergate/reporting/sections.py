@@ -8,6 +8,7 @@ from typing import Any
 
 from transfergate.evaluation.metrics import drawdown_curve, equity_curve
 from transfergate.reporting import tables
+from transfergate.reporting.importance import importance
 from transfergate.reporting.markup import verdict
 from transfergate.reporting.series import ARM_LABELS, ArmSeries
 from transfergate.reporting.svg import line_chart
@@ -37,7 +38,8 @@ def section(
 
     Args:
         ticker: Its name.
-        report: The gate's, with ``performance``, ``flat_seeds`` and ``regimes`` where known.
+        report: The gate's, with ``performance``, ``flat_seeds``, ``regimes`` and ``importance``
+            where known.
         series: Per arm.
         anchor: Id of the section.
         is_open: Whether it is unfolded at first.
@@ -60,6 +62,7 @@ def section(
         tables.guards(report),
         tables.control(report),
         "</div>",
+        importance(report),
         tables.budgets(report),
         tables.flat_seeds(report),
         tables.regimes(report),

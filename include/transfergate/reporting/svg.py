@@ -76,6 +76,19 @@ def forest_row(row: Estimate, scale: Scale) -> str:
     return _svg(ROW_HEIGHT, parts, label)
 
 
+def bar_row(centre: float, se: float, scale: Scale) -> str:
+    """A bar from 0 to a value, with its 90 % interval, as a thin drawing."""
+    zero = round(BOX_WIDTH / 100 * scale.share(0.0))
+    end = round(BOX_WIDTH / 100 * scale.share(centre))
+    parts = [
+        f'<path class="bar" d="M{zero} 12H{end}"/>',
+        f'<path class="zero" d="M{zero} 0V{ROW_HEIGHT}"/>',
+        _whisker(centre, se, scale, 12, "error"),
+    ]
+    value = number(centre, 2, sign=True)
+    return _svg(ROW_HEIGHT, parts, f"{value}, 90 % interval {interval(centre, se)}")
+
+
 def glance(rows: Sequence[Estimate], scale: Scale, limit: float) -> str:
     """All tickers side by side, the lowest difference first: raw intervals, shrunken dots."""
     ordered = sorted(rows, key=lambda row: (row.centre, row.label))

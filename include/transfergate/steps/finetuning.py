@@ -31,6 +31,7 @@ from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_byt
 from transfergate.transfer import audits
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
 from transfergate.transfer.bundles import sha256, weights_bytes
+from transfergate.transfer.importance import fold_importance
 from transfergate.transfer.pretraining import first_ready
 from transfergate.transfer.recipe import derive_seed, document_hash, recipe_document
 from transfergate.transfer.records import arm_record, fold_checks
@@ -243,6 +244,7 @@ class _TickerRun:
             "foundation_seed": checkpoint["seed"],
             "foundation_last_session": checkpoint["last_session"],
             "weights_sha256": sha256(content),
+            "importance": self._importance(panel, fold, arms[FINETUNED]),
             **fold_checks(
                 panel,
                 fold,
@@ -256,6 +258,19 @@ class _TickerRun:
         }
         self.ledger.publish_fold(
             self.recipe, self.ticker, fold.number, rows, record, {"weights.safetensors": content}
+        )
+
+    def _importance(self, panel: Panel, fold: Fold, run: ArmRun) -> dict[str, Any]:
+        """What each feature is worth to the fine-tuned policies; described, never chosen by."""
+        return fold_importance(
+            self.snapshot.manifest["features"],
+            panel,
+            None if run.choice is None else run.weights,
+            test_window(fold),
+            self.market,
+            self.network,
+            self.burn_in,
+            derive_seed(*self.seed_parts, fold.name, "importance"),
         )
 
     def _publish_candidate(self, panel: Panel, run: ArmRun, folds: Sequence[Fold]) -> str:

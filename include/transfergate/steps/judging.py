@@ -21,6 +21,7 @@ from transfergate.settings import MarketParams, Settings
 from transfergate.steps.candidates import register_candidate
 from transfergate.steps.champion import why_not_compared
 from transfergate.steps.evaluations import point_to, read_evaluation
+from transfergate.steps.importance import recorded_importance
 from transfergate.steps.looks import LookPlan, audit_again, plan_looks, settle
 from transfergate.steps.regimes import evaluation_market
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
@@ -169,6 +170,7 @@ def _evaluate(
         if report is None:
             report = judged["tickers"].get(ticker) or _without_record(result, settings)
             report |= finite(described.get(ticker, NOTHING_KNOWN))
+            report |= finite(recorded_importance(plan.store, result))
             report["reasons"] += _not_compared(plan.store, result, report, incumbent, tables)
         reports[ticker] = report | {
             "candidate": result["candidate"],

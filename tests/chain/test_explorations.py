@@ -1,4 +1,4 @@
-"""The sizing curve over the real chain: what it may score, and that it leaves no trace."""
+"""What is found out beside a verdict: the sizing curve leaves no trace, importance is recorded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ from transfergate.storage import ArtefactStore
 def contents(settings: Settings) -> dict[str, bytes]:
     store = ArtefactStore(settings.artefact_root)
     return {key: store.read(key) for key in store.keys("")}
+
+
+def check_importance(settings: Settings, evaluation: str, report: Path) -> None:
+    """Every feature has its bar in the report, from what the folds recorded."""
+    found = steps.summary(settings, evaluation)["tickers"]["TGT"]["importance"]
+    store = ArtefactStore(settings.artefact_root)
+    records = [store.read_json(k) for k in store.keys("ledger") if k.endswith("fold.json")]
+    assert found["folds"] == len(records) == 3
+    for row in found["features"]:
+        drops = [
+            part["drop_sharpe"]
+            for record in records
+            for part in record["importance"]["features"]
+            if part["name"] == row["name"]
+        ]
+        assert row["drop_sharpe"] == pytest.approx(sum(drops) / 3)
+        assert f">{row['name']}</th>" in report.read_text()
 
 
 @pytest.fixture
@@ -51,6 +68,8 @@ def test_only_judged_test_windows_are_scored_and_nothing_is_written(
 
     result = steps.finetune_ticker(settings, foundation, "TGT")
     assert result["status"] == "trained"
+    judged = steps.judge(settings, foundation, [result])
+    check_importance(settings, judged["evaluation_id"], Path(judged["report"]))
     record = contents(settings)
     later = size_ticker(settings, foundation, "TGT", **asked)
     assert later["n_judged"] > 0, "what a verdict has used may be looked at"
