@@ -183,6 +183,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{stage}.optimiser: {reason}")
         return self
 
+    @model_validator(mode="after")
+    def _contexts_are_encoded(self) -> Settings:
+        needed = self.network.context_sessions
+        for stage in ("pretrain", "finetune"):
+            burn_in = getattr(self, stage).optimiser.burn_in_sessions
+            if burn_in < needed:
+                raise ValueError(
+                    f"{stage}.optimiser.burn_in_sessions {burn_in}: the {self.network.encoder} "
+                    f"sees {needed} earlier sessions, so that the first states of a path would "
+                    f"not be those of a long record; raise it to {needed}, or shorten the "
+                    f"network's window"
+                )
+        return self
+
     @field_validator("sources", mode="before")
     @classmethod
     def _merge_sources(cls, declared: Any) -> Any:

@@ -171,55 +171,53 @@ def lstm_forward(
     squashed = inputs.new_empty(kept + 1, models, paths, units)
     minus_one = inputs.new_tensor(-1.0)
     cell = inputs.new_zeros(models, paths, units)
+    state, inflow = states.unbind(1), projected.unbind(1)
+    gate, blocks = gates.unbind(), _blocks(gates, units, dim=0)
     for t in range(sessions):
         slot = t - grad.start if t in grad else kept
         if slot == 0:
             cells[0] = cell
-        gate, c = gates[slot], cells[slot + 1]
-        torch.bmm(states[:, t], scaled, out=gate)
-        gate.add_(projected[:, t]).sigmoid_()
-        candidate = gate[..., 3 * units :]
+        (i, f, o, candidate), c, s = blocks[slot], cells[slot + 1], squashed[slot]
+        torch.bmm(state[t], scaled, out=gate[slot])
+        gate[slot].add_(inflow[t]).sigmoid_()
         torch.add(minus_one, candidate, alpha=2.0, out=candidate)
-        torch.mul(gate[..., units : 2 * units], cell, out=c)
-        c.addcmul_(gate[..., :units], candidate)
-        cell = c
-        torch.sigmoid(c * 2.0, out=squashed[slot])
-        torch.add(minus_one, squashed[slot], alpha=2.0, out=squashed[slot])
-        torch.mul(gate[..., 2 * units : 3 * units], squashed[slot], out=states[:, t + 1])
+        torch.mul(f, cell, out=c)
+        cell = c.addcmul_(i, candidate)
+        torch.mul(c, 2.0, out=s).sigmoid_()
+        torch.add(minus_one, s, alpha=2.0, out=s)
+        torch.mul(o, s, out=state[t + 1])
     saved = {"gates": gates[:kept], "cells": cells[: kept + 1], "squashed": squashed[:kept]}
     return states[:, 1:], RecurrentTrace(inputs, states, saved, grad.start, scaled)
 
 
 def lstm_backward(trace: RecurrentTrace, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Back-propagate through the kept sessions; as ``gru_backward``."""
-    units = trace.recurrent.shape[1]
-    models, kept, paths, _ = grad_states.shape
-    i, f, o, candidate = torch.split(trace.gates["gates"], units, dim=-1)
-    squashed, cells = trace.gates["squashed"], trace.gates["cells"]
-    by_cell = o * (1.0 - squashed * squashed)
-    by_output = squashed * o * (1.0 - o)
-    slopes = torch.stack(
-        (
-            candidate * i * (1.0 - i),
-            cells[:kept] * f * (1.0 - f),
-            torch.zeros_like(o),
-            i * (1.0 - candidate * candidate) * 0.5,
-        ),
-        dim=3,
-    )
-    back = trace.recurrent.transpose(1, 2).contiguous()
-    grad_gates = grad_states.new_empty(models, kept, paths, 4, units)
-    step = grad_states.new_empty(models, paths, 4, units)
-    by_state, carry = grad_states[:, kept - 1], torch.zeros_like(grad_states[:, 0])
-    for t in range(kept - 1, -1, -1):
-        cell = torch.addcmul(carry, by_state, by_cell[t])
-        torch.mul(cell.unsqueeze(2), slopes[t], out=step)
-        torch.mul(by_state, by_output[t], out=step[:, :, 2])
-        grad_gates[:, t] = step
-        carry = cell * f[t]
-        if t:
-            by_state = torch.baddbmm(grad_states[:, t - 1], step.view(models, paths, -1), back)
-    flat = grad_gates.view(models, kept * paths, 4 * units)
+    weight, recurrent, bias, _ = _lstm_gradients(trace, grad_states)
+    return weight, recurrent, bias
+
+
+def lstm_backward_through(
+    trace: RecurrentTrace, grad_states: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As ``lstm_backward``, and the gradient by the kept inputs (S, L, B, F) as the fourth.
+
+    Args:
+        trace: Of ``lstm_forward``.
+        grad_states: (S, L, B, H).
+        weight: (S, F, 4H), as given to ``lstm_forward``.
+    """
+    scaled = weight * _candidate_scale(weight, 3, trace.recurrent.shape[1])
+    *grads, by_gates = _lstm_gradients(trace, grad_states)
+    by_inputs = torch.bmm(by_gates, scaled.transpose(1, 2))
+    return grads[0], grads[1], grads[2], by_inputs.view(*grad_states.shape[:3], -1)
+
+
+def _lstm_gradients(
+    trace: RecurrentTrace, grad_states: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    # Gradients of weight, recurrent and bias, and by the scaled gates (S, L * B, 4H).
+    models, kept, paths, units = grad_states.shape
+    flat = _lstm_carry(trace, grad_states).transpose(0, 1).reshape(models, kept * paths, 4 * units)
     before = trace.states[:, trace.first : trace.first + kept].reshape(models, kept * paths, -1)
     inputs = trace.inputs[:, trace.first : trace.first + kept].reshape(models, kept * paths, -1)
     scale = _candidate_scale(trace.recurrent, 3, units)
@@ -227,4 +225,32 @@ def lstm_backward(trace: RecurrentTrace, grad_states: Tensor) -> tuple[Tensor, T
         torch.bmm(inputs.transpose(1, 2), flat) * scale,
         torch.bmm(before.transpose(1, 2), flat) * scale,
         flat.sum(1, keepdim=True) * scale,
+        flat,
     )
+
+
+def _lstm_carry(trace: RecurrentTrace, grad_states: Tensor) -> Tensor:
+    # The sequential part: gradients by the scaled gates, (L, S, B, 4H). All slopes come first.
+    models, kept, paths, units = grad_states.shape
+    i, f, o, candidate = torch.split(trace.gates["gates"], units, dim=-1)
+    squashed, cells = trace.gates["squashed"], trace.gates["cells"]
+    by_cell = o * (1.0 - squashed * squashed)
+    by_output = squashed * o * (1.0 - o)
+    slopes = i.new_empty(kept, models, paths, 3, units)
+    torch.mul(candidate * i, 1.0 - i, out=slopes[..., 0, :])
+    torch.mul(cells[:kept] * f, 1.0 - f, out=slopes[..., 1, :])
+    torch.mul(i * (1.0 - candidate * candidate), 0.5, out=slopes[..., 2, :])
+    back = trace.recurrent.transpose(1, 2).contiguous()
+    by_gates = grad_states.new_empty(kept, models, paths, 4, units)
+    flat, outer = by_gates.flatten(3).unbind(), grad_states.unbind(1)
+    by_state, carry = outer[kept - 1], torch.zeros_like(outer[0])
+    for t in range(kept - 1, -1, -1):
+        step, slope = by_gates[t], slopes[t]
+        cell = torch.addcmul(carry, by_state, by_cell[t]).unsqueeze(2)
+        torch.mul(cell, slope[:, :, :2], out=step[:, :, :2])
+        torch.mul(by_state, by_output[t], out=step[:, :, 2])
+        torch.mul(cell[:, :, 0], slope[:, :, 2], out=step[:, :, 3])
+        carry = cell[:, :, 0] * f[t]
+        if t:
+            by_state = torch.baddbmm(outer[t - 1], flat[t], back)
+    return by_gates.flatten(3)
