@@ -46,8 +46,9 @@ def check_accounting(
         averaged: The rows are the mean over accounts, whose trades may cancel in the position.
 
     Returns:
-        ``rows``, and how many of them are ``not_finite``, ``wrong_net``, ``wrong_turnover`` and
-        ``wrong_cost``.
+        ``rows``, and how many of them are ``not_finite``, ``wrong_net``, ``wrong_turnover``,
+        ``wrong_cost`` and ``free_trades``: markets for replications trade for nothing, by the
+        market's cost or by a ticker's or session's own, and no verdict may rest on that.
     """
     net, position, turnover, cost = (
         rows[name].to_numpy().reshape(-1, test.sessions)
@@ -72,6 +73,7 @@ def check_accounting(
         "wrong_net": int(wrong_net.sum()),
         "wrong_turnover": int(wrong_turnover.sum()),
         "wrong_cost": int((np.abs(cost - turnover * rate) > TOLERANCE).sum()),
+        "free_trades": int(((turnover > TOLERANCE) & (cost <= 0.0)).sum()),
     }
 
 
