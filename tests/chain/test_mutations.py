@@ -174,15 +174,15 @@ def test_more_steps_within_the_training_loop_are_invalid(
     settings: Settings, published: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings promise equal budgets; the loop that counts trains one arm again on its batches."""
-    from transfergate.learning import train
+    from transfergate.learning import advance
 
-    real = train.update_models
+    real = advance.update_models
 
     def again(weights: Any, start: Any, adam: Any, batch: Any, hyper: Any, *rest: Any) -> Any:
         objective, norm, steps = real(weights, start, adam, batch, hyper, *rest)
         return objective, norm, steps + (hyper.rates < hyper.rates.max()).long() * steps
 
-    monkeypatch.setattr(train, "update_models", again)
+    monkeypatch.setattr(advance, "update_models", again)
     figures = caught(judged(settings, published[2]), "budget_parity", "updates")
     assert figures["mismatch"]["figure"] == "updates"
 

@@ -103,7 +103,7 @@ def test_sub_stacks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch):
     panel, net, whole = panel_with_defects(), network(), plan(5)
     start = init_weights(net, 4, 3, whole.seeds)
     at_once = train(panel, whole, net, start)
-    monkeypatch.setattr("transfergate.learning.train.CPU_MODELS_AT_ONCE", 2)
+    monkeypatch.setattr("transfergate.learning.groups.CPU_MODELS_AT_ONCE", 2)
     in_parts = train(panel, whole, net, start)
     assert largest_difference(at_once.weights, in_parts.weights) < STACK_TOLERANCE
 

@@ -73,8 +73,7 @@ def evaluate_policy(
     if alive is not None:
         moves = moves * alive
     if chunk is None:
-        few = n_paths < SCAN_BELOW_PATHS or policy.is_cuda
-        chunk = max(1, round(math.sqrt(n_sessions / 2))) if few else 1
+        chunk = scan_chunk(n_sessions, n_paths, policy.device)
     scan = _scan if chunk > 1 else _loop
     value, occupancy = scan(moves, immediate, discount, start, chunk)
     following = discount * value[1:].unsqueeze(2)
@@ -84,6 +83,12 @@ def evaluate_policy(
     advantage = advantage * executable[..., None, None]
     expected = (occupancy * immediate).sum(-1)
     return ExactEvaluation(value[:-1], advantage, occupancy, expected)
+
+
+def scan_chunk(n_sessions: int, n_paths: int, device: torch.device) -> int:
+    """Sessions per chunk that are fastest for so many sessions and paths; 1 is a plain loop."""
+    few = n_paths < SCAN_BELOW_PATHS or device.type == "cuda"
+    return max(1, round(math.sqrt(n_sessions / 2))) if few else 1
 
 
 def _loop(

@@ -44,6 +44,9 @@ class Hyper:
         masks: Which models train each parameter, name -> (S,).
         any_frozen: Whether any parameter of any model rests.
         train_encoder: Whether any model trains its encoder.
+        encoder_trains: The same per model, (S,); None: for all alike.
+        scan_chunk: Of the exact evaluation; one for the whole stack, so that no bit depends on
+            how many models are updated at once. None chooses by size.
     """
 
     network: NetworkParams
@@ -61,6 +64,8 @@ class Hyper:
     masks: dict[str, Tensor]
     any_frozen: bool
     train_encoder: bool
+    encoder_trains: npt.NDArray[np.bool_] | None = None
+    scan_chunk: int | None = None
 
     @property
     def n_updates(self) -> int:
@@ -69,6 +74,7 @@ class Hyper:
 
     def part(self, models: slice) -> Hyper:
         """The same for some models."""
+        trains = None if self.encoder_trains is None else self.encoder_trains[models]
         return replace(
             self,
             seeds=self.seeds[models],
@@ -77,6 +83,8 @@ class Hyper:
             dropouts=self.dropouts[models],
             factors=self.factors and part(self.factors, models),
             masks=part(self.masks, models),
+            train_encoder=self.train_encoder if trains is None else bool(trains.any()),
+            encoder_trains=trains,
         )
 
 
@@ -122,6 +130,9 @@ class Job:
         ``paths`` says which of the batch's paths the features are of.
         """
         sizes, mask = self.optimiser, self.dropout
+        if self.batch.states is not None:  # of a frozen encoder: known before the update
+            states = self.batch.states[:, : features.shape[1] - sizes.burn_in_sessions]
+            return networks.forward_states(self.weights, states, sizes.path_sessions)
         return networks.forward(
             self.weights,
             self.hyper.network,

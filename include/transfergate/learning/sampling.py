@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from transfergate.errors import NotEnoughData
+from transfergate.learning.embeddings import Embeddings
 from transfergate.market import dynamics
 from transfergate.market.draws import draw_below
 from transfergate.market.panel import Panel
@@ -58,6 +59,7 @@ class PathBatch:
         within: bool (D, S * B), whether the decision lies in the slice.
         alive: 0 where a transition ruins, (D, S * B, P, P); None if none does.
         rows: Row of the panel that each path is of, int64 (S, B).
+        states: (S, D, B, H), what a frozen encoder says of the decisions; None if it is to run.
     """
 
     features: Tensor
@@ -66,6 +68,7 @@ class PathBatch:
     within: Tensor
     alive: Tensor | None
     rows: Tensor
+    states: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,10 @@ class PathSampler:
         device = self._panel.device
         return PathDraw(*(torch.from_numpy(x).to(device) for x in (rows, starts, noise)))
 
-    def gather(self, draw: PathDraw, models: slice) -> PathBatch:
-        """Read the drawn paths of some models."""
+    def gather(
+        self, draw: PathDraw, models: slice, embeddings: Embeddings | None = None
+    ) -> PathBatch:
+        """Read the drawn paths of some models; their states too, where ``embeddings`` has them."""
         sizes = self._optimiser
         rows, starts, last = draw.rows[models], draw.starts[models], self._last[models]
         offsets = torch.arange(self._length, device=rows.device) - sizes.burn_in_sessions
@@ -162,9 +167,10 @@ class PathSampler:
             noise = noise.view(*rows.shape, self._length, -1).transpose(1, 2)
             x.addcmul_(noise, std[:, None, None, None])
         decisions = slice(sizes.burn_in_sessions, None)
+        states = embeddings.take(models, rows, inside[:, decisions]) if embeddings else None
         dear = self._dear[models] if self._any_dear else None
-        made = self._rewards(rows, sessions[:, decisions], inside[:, decisions], dear)
-        return PathBatch(x, *made, rows)
+        found = self._rewards(rows, sessions[:, decisions], inside[:, decisions], dear)
+        return PathBatch(x, *found, rows, states)
 
     def last_read(self, draw: PathDraw, models: slice) -> Tensor:
         """Latest session of which each model's paths read a return, int64 (S,)."""

@@ -14,34 +14,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transfergate.errors import TrainingError
-from transfergate.learning.adam import part, trainable_masks
+from transfergate.learning.advance import Advance
 from transfergate.learning.adversary import Adversary
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
-from transfergate.learning.cloning import feature_column
 from transfergate.learning.critic import critic_size, policy_of
-from transfergate.learning.hyper import Hyper, rate_factor
-from transfergate.learning.layers import layer_factors
+from transfergate.learning.distributed import Ranks
 from transfergate.learning.networks import Weights, n_models
-from transfergate.learning.penalties import Penalties, penalised
-from transfergate.learning.runtime import fast_cpu
-from transfergate.learning.sampling import PathSampler
 from transfergate.learning.state import Meter, StackPlan, TrainingState, fresh_state
-from transfergate.learning.update import update_models
-from transfergate.market import dynamics
 from transfergate.market.panel import Panel
-from transfergate.market.rewards import reward_of
 from transfergate.settings import MarketParams, NetworkParams, OptimiserParams, uncovered
 
 log = logging.getLogger(__name__)
-
-CPU_MODELS_AT_ONCE = 64
-"""Sub-stack whose activations stay in the processor's cache; a GPU takes the whole stack."""
-CUDA_MODELS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -51,9 +38,11 @@ class TrainingProgress:
     Attributes:
         update: Updates done, of ``n_updates``.
         n_updates: Full budget.
-        objective: (S,) expected log return per session on the last batch, exploring.
+        objective: (S,) expected log return per session on the last batch, exploring; of this
+            process's models where several share the stack.
         validation: (S,) scores, if this update was validated.
         best_score: (S,) best validation score so far; -inf before the first.
+        env_steps: Environment steps that each update trains, of all models together.
     """
 
     update: int
@@ -61,6 +50,7 @@ class TrainingProgress:
     objective: Tensor
     validation: Tensor | None
     best_score: Tensor
+    env_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,50 +118,78 @@ def train_stack(
         plan: What each model does.
         validate: Scores of S models, (S,), higher is better; called ``n_validations`` + 1 times.
         checkpoint: Where to keep progress; a run with the same inputs resumes from it.
-        on_progress: Called after every update.
+        on_progress: Called after every update, by the leading process.
         adversary: What the encoders learn to hide; None for nothing.
+
+    Where ``distributed.joined`` is in force, every process must make the same call: each trains
+    its share of the models, and all return the whole result.
 
     Raises:
         TrainingError: If inputs do not fit, or a model's loss is not finite.
         NotEnoughData: If a slice is shorter than one path.
     """
     _check(weights, panel, market, optimiser, plan)
-    sampler = PathSampler(
-        panel,
-        market,
-        optimiser,
-        plan.slices,
-        plan.seeds,
-        tuple(r.input_noise for r in plan.regularisations),
-        tuple(r.turnover_penalty_bps for r in plan.regularisations),
-    )
     state = fresh_state(weights, optimiser, plan.seeds, panel.device, adversary)
-    hyper = _hyper(state.weights, network, market, optimiser, plan, panel, adversary)
+    advance = Advance.of(panel, state.weights, network, market, optimiser, plan, adversary)
+    ranks, mark = advance.ranks, ""
     if checkpoint:
         mark = fingerprint(panel, weights, network, market, optimiser, plan, adversary)
         checkpoint.load(mark, state)
     if validate and not state.validation:
         _validate(state, validate)
-    log.info(
-        "training %d models from update %d of %d", len(plan.seeds), state.update, hyper.n_updates
-    )
-    due = _validation_updates(optimiser)
-    while state.update < optimiser.n_updates:
-        with fast_cpu():
-            state.objective[state.update] = _one_update(state, sampler, hyper)
-        state.update += 1
-        score = _validate(state, validate) if validate and state.update in due else None
-        if checkpoint and checkpoint.due(state.update, optimiser.n_updates):
-            checkpoint.save(mark, state)
-        if on_progress:
-            objective = state.objective[state.update - 1]
-            on_progress(
-                TrainingProgress(
-                    state.update, optimiser.n_updates, objective, score, state.best_score
-                )
-            )
-    log.info("trained %d models, %d updates", len(plan.seeds), optimiser.n_updates)
+    n_updates, due = optimiser.n_updates, _validation_updates(optimiser)
+    log.info("training %d models from update %d of %d", len(plan.seeds), state.update, n_updates)
+    problem: str | None = None
+    while state.update < n_updates:
+        problem = _try(advance, state, problem)
+        scored = validate if state.update in due else None
+        kept = checkpoint if checkpoint and checkpoint.due(state.update, n_updates) else None
+        if scored or kept or state.update == n_updates or ranks.world == 1:
+            ranks.agree(problem)
+            _exchange(ranks, state)
+        score = _validate(state, scored) if scored else None
+        if kept and ranks.leads:
+            kept.save(mark, state)
+        if on_progress and ranks.leads:
+            on_progress(_progress(state, optimiser, ranks, score))
+    log.info("trained %d models, %d updates", len(plan.seeds), n_updates)
     return _result(state, optimiser, validated=validate is not None)
+
+
+def _try(advance: Advance, state: TrainingState, problem: str | None) -> str | None:
+    # A rank that cannot go on waits for the others to look up, so that none waits for it.
+    if problem is not None:
+        state.update += 1
+        return problem
+    update = state.update
+    try:
+        advance(state)
+    except TrainingError as error:
+        if advance.ranks.world == 1:
+            raise
+        state.update = update + 1
+        return str(error)
+    return None
+
+
+def _exchange(ranks: Ranks, state: TrainingState) -> None:
+    # What was trained and counted since the last time; the scores are computed by every rank.
+    groups = [state.weights, state.adam.first, state.adam.second, state.memory, vars(state.meter)]
+    ranks.exchange([*groups, {"objective": state.objective.T}])
+
+
+def _progress(
+    state: TrainingState, optimiser: OptimiserParams, ranks: Ranks, score: Tensor | None
+) -> TrainingProgress:
+    models = state.best_score.shape[0]
+    return TrainingProgress(
+        state.update,
+        optimiser.n_updates,
+        state.objective[state.update - 1, ranks.share(models)],
+        score,
+        state.best_score,
+        models * optimiser.n_paths * optimiser.path_sessions,
+    )
 
 
 def _check(
@@ -195,77 +213,6 @@ def _check(
             f"weights are for {features} features and {positions} positions, but the panel has "
             f"{panel.n_features} and the market {len(market.positions)}; use weights of this recipe"
         )
-
-
-def _hyper(
-    weights: Weights,
-    network: NetworkParams,
-    market: MarketParams,
-    optimiser: OptimiserParams,
-    plan: StackPlan,
-    panel: Panel,
-    adversary: Adversary | None,
-) -> Hyper:
-    device = panel.device
-
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device)
-
-    masks = trainable_masks(list(weights), plan.frozen_groups, device)
-    choices, cloned = plan.regularisations, optimiser.cloning_updates > 0
-    return Hyper(
-        network=network,
-        optimiser=optimiser,
-        reward=reward_of(market),
-        flat=dynamics.flat_index(market),
-        grid=dynamics.position_grid(market, device),
-        cloned_feature=feature_column(panel, optimiser.cloning) if cloned else None,
-        seeds=np.array(plan.seeds, dtype=np.uint64),
-        rates=column(list(plan.learning_rates)),
-        penalties=Penalties.of(choices, device, plan.pulls)
-        if penalised(choices, plan.pulls)
-        else None,
-        dropouts=tuple(choice.dropout for choice in choices),
-        adversary=adversary,
-        factors=layer_factors(list(weights), network, plan.layer_decays, device),
-        masks=masks,
-        any_frozen=any(plan.frozen_groups),
-        train_encoder=any(bool(m.any()) for n, m in masks.items() if n.startswith("encoder.")),
-    )
-
-
-def _one_update(state: TrainingState, sampler: PathSampler, hyper: Hyper) -> Tensor:
-    draw = sampler.draw(state.update)
-    decay = rate_factor(hyper.optimiser.schedule, state.update / hyper.n_updates)
-    models = n_models(state.weights)
-    size = CUDA_MODELS_AT_ONCE if draw.rows.is_cuda else CPU_MODELS_AT_ONCE
-    objectives = []
-    for first in range(0, models, size):
-        some = slice(first, min(first + size, models))
-        batch = sampler.gather(draw, some)
-        objective, norm, steps = update_models(
-            part(state.weights, some),
-            part(state.start, some),
-            state.adam.part(some),
-            batch,
-            hyper.part(some),
-            decay,
-            state.update,
-            part(state.memory, some),
-        )
-        taken = batch.features.shape[2] * hyper.optimiser.path_sessions
-        state.meter.count(some, taken, steps, sampler.last_read(draw, some))
-        healthy = torch.isfinite(objective) & torch.isfinite(norm)
-        if not bool(healthy.all()):
-            model = first + int((~healthy).nonzero()[0])
-            raise TrainingError(
-                f"model {model}: the loss is not finite at update {state.update} "
-                f"(objective {float(objective[model - first])}, gradient norm "
-                f"{float(norm[model - first])}); look for extreme features or returns in its "
-                f"slice, or lower its learning rate"
-            )
-        objectives.append(objective)
-    return torch.cat(objectives)
 
 
 def _validation_updates(optimiser: OptimiserParams) -> frozenset[int]:

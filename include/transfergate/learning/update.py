@@ -111,12 +111,20 @@ def evaluate_exactly(
 
     def evaluate(reward: Tensor) -> ExactEvaluation:
         discount, alive = hyper.optimiser.discount, batch.alive
-        return evaluate_policy(moves, reward, batch.executable, discount, hyper.flat, alive=alive)
+        return evaluate_policy(
+            moves,
+            reward,
+            batch.executable,
+            discount,
+            hyper.flat,
+            alive=alive,
+            chunk=hyper.scan_chunk,
+        )
 
     found = evaluate(batch.reward)
     if not hyper.reward.linearised:
-        expected = found.expected_reward[:kept].view(kept, models, -1)
-        return found, expected.mean((0, 2)) / REWARD_SCALE
+        expected = found.expected_reward[:kept].view(kept, models, -1).transpose(0, 1)
+        return found, expected.flatten(1).mean(1) / REWARD_SCALE
     by_model = (sessions, models, paths, positions)
     net = batch.reward.view(*by_model, actions)
     moments = expected_moments(
