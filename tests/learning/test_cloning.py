@@ -88,7 +88,7 @@ def test_columns_are_found_by_name_or_number_and_others_are_refused():
     panel = named_panel()
     assert feature_column(panel, CloningParams(feature="b")) == 2
     assert feature_column(panel, CloningParams(feature=3)) == 3
-    with pytest.raises(TrainingError, match="'volume'.*named log_return, a, b, c"):
+    with pytest.raises(TrainingError, match=r"'volume'.*named log_return, a, b, c"):
         feature_column(panel, CloningParams(feature="volume"))
     with pytest.raises(TrainingError, match="from 0 to 3"):
         feature_column(planted_panel(1, 50, n_noise=3), CloningParams(feature=4))

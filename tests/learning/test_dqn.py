@@ -1,5 +1,7 @@
 """Q-learning targets against loops over their definition, and what double and dueling promise."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -32,7 +34,7 @@ def a_job(make_job, optimiser: OptimiserParams, **more: object) -> Job:
 
 
 def values(job: Job, weights: dict[str, Tensor]) -> Tensor:
-    aside = Job(**{**vars(job), "weights": weights})
+    aside = replace(job, weights=weights)
     logits, trace = aside.forward(job.batch.features)
     return action_values(weights, logits, trace, job.optimiser.dqn)[0]
 
@@ -139,9 +141,7 @@ def test_the_target_network_follows_softly_or_by_copies(make_job):
 def test_an_update_lowers_the_error_against_its_targets(make_job):
     job = make_job(sizes(), scale=80.0)
     optimiser = job.optimiser.model_copy(update={"epochs": 30})
-    job = Job(
-        **{**vars(job), "hyper": type(job.hyper)(**{**vars(job.hyper), "optimiser": optimiser})}
-    )
+    job = replace(job, hyper=replace(job.hyper, optimiser=optimiser))
     targets, counts = q_targets(job, values(job, job.weights))
 
     def error() -> Tensor:

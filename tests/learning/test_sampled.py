@@ -207,7 +207,7 @@ def test_the_critic_reads_the_encoder_and_leaves_it_alone(make_job):
 def test_normalised_advantages_have_mean_0_and_deviation_1_over_each_models_decisions(make_job):
     job = make_job(sizes(normalise_advantages=True), models=3)
     logits, trace = job.forward(job.batch.features)
-    models, actions, sessions, paths, _ = logits.shape
+    models, _, sessions, paths, _ = logits.shape
     values = values_of(job.weights, trace.head.states)[0].view(models, sessions, paths, -1)
     rollout = roll(logits, None, job.batch, job.hyper.flat)
     reward = realised_reward(job.hyper.reward, job.batch, rollout)
