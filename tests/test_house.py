@@ -75,7 +75,8 @@ def test_nothing_is_pickled():
 
 def test_every_import_of_the_package_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["yahoo"]
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + extras["yahoo"] + extras["sb3"]
     declared = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
     provided = {
         "airflow": "apache-airflow", "fastapi": "apache-airflow", "pendulum": "apache-airflow",
