@@ -22,7 +22,10 @@ def add(commands: Commands) -> None:
         help="per cent of the history before each cut; default: 10,20,30,50,60,80,100",
     )
     added.add_argument(
-        "--tiers", type=_names, metavar="head,partial,full", help="what fine-tuning trains"
+        "--tiers",
+        type=_names,
+        metavar="head,partial,full",
+        help="what fine-tuning trains; also discriminative",
     )
     added.add_argument("--seeds", type=count, help="paired seeds; default: the settings'")
     added.add_argument(
@@ -68,9 +71,9 @@ def _shares(text: str) -> list[int]:
 def _names(text: str) -> list[str]:
     """Read ``head,full``."""
     found = [part.strip() for part in text.split(",") if part.strip()]
-    unknown = sorted({*found} - {"head", "partial", "full"})
+    unknown = sorted({*found} - {"head", "partial", "full", "discriminative"})
     if unknown or not found:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: expected some of head, partial and full, separated by commas"
+            f"{text!r}: expected some of head, partial, full and discriminative, with commas"
         )
     return list(dict.fromkeys(found))

@@ -18,6 +18,7 @@ SIZING_LABELS = {
     "head": "fine-tuned: head",
     "partial": "fine-tuned: partial",
     "full": "fine-tuned: full",
+    "discriminative": "fine-tuned: discriminative",
 }
 REFERENCE_LABELS = {
     "zero_shot": "foundation untouched",

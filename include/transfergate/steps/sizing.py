@@ -35,6 +35,7 @@ from transfergate.transfer.recipe import document_hash, recipe_document
 from transfergate.transfer.scoring import test_window
 from transfergate.transfer.sizing import (
     SHARES,
+    STRATEGIES,
     TIERS,
     Budget,
     Curve,
@@ -251,11 +252,11 @@ def _share(
 
 def _check(shares: Sequence[int], tiers: Sequence[str], on: str) -> None:
     wrong = [share for share in shares if not 1 <= share <= 100]
-    unknown = sorted({*tiers} - {*TIERS})
+    unknown = sorted({*tiers} - {*STRATEGIES})
     if wrong or unknown or not shares or not tiers or on not in WINDOWS:
         raise SettingsError(
             f"shares {list(shares)}, tiers {list(tiers)}, on {on!r}: expected at least one share "
-            f"from 1 to 100 and tier of {TIERS}, and windows of {WINDOWS}"
+            f"from 1 to 100 and tier of {STRATEGIES}, and windows of {WINDOWS}"
         )
 
 

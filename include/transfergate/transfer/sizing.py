@@ -29,6 +29,8 @@ FloatArray = NDArray[np.float64]
 SHARES = (10, 20, 30, 50, 60, 80, 100)
 """Per cent of the history before the cut."""
 TIERS = ("head", "partial", "full")
+STRATEGIES = (*TIERS, "discriminative")
+"""What a curve can be drawn of; the freeze tiers by default."""
 MIN_HELD_OUT = 20
 """A fold with fewer sessions to score is left out."""
 MIN_PATH = 20
