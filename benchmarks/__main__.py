@@ -1,60 +1,174 @@
 """All benchmarks, one process each, into ``docs/benchmarks.md``: ``python -m benchmarks``.
 
 A benchmark is a module of this folder whose last line of output is one JSON object:
-figure -> ``{"ours", "peer", "peer_name", "ratio"}``; a ratio above 1 means that ours is better.
+figure -> ``{"ours", "peer", "peer_name", "ratio"}`` and, where there is one, ``"goal"`` (least
+ratio wanted), ``"censored"`` (peer and ratio are lower bounds) and ``"note"``; a ratio above 1
+means that ours is better. Results are kept under ``var/benchmarks``, so that one benchmark can run
+again alone (``--only``) and the page still shows all.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks._harness import installed
+from benchmarks._reasons import reason
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
+KEPT = ROOT / "var" / "benchmarks"
+ORDER = (
+    "market",
+    "learning",
+    "recurrent",
+    "transformer",
+    "stacking",
+    "fits",
+    "roofline",
+    "gate",
+    "features",
+    "ingest",
+)
+QUICK = frozenset({"market", "learning", "recurrent", "transformer", "roofline"})
+PACKAGES = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "stable-baselines3",
+    "sb3-contrib",
+    "finrl",
+    "gym-anytrading",
+    "duckdb",
+    "pandas",
+    "polars",
+    "arch",
+)
+HEAD = """# Benchmarks
+
+Written by `make bench`; do not edit. A ratio above 1 means that ours is better. Each table stands
+under the command that makes it alone; what is measured, and each peer's settings, stand in that
+module's first lines and in the column of peers. Medians of at least three runs, ours and peers in
+turn; one core pinned is measured in CPU seconds (wall seconds where a peer uses processes), two
+cores in wall seconds. `>` marks a peer that was not there when its time was over."""
 
 
-def run(name: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def run(name: str, *, quick: bool) -> dict[str, Any]:
+    """Figures of one benchmark, with when, how long and how busy the machine was."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *(["--quick"] * quick)]
+    load, begin = os.getloadavg()[0], time.monotonic()
+    environment = os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    lines = done.stdout.splitlines()
+    return {
+        "figures": dict(json.loads(lines[-1])) if done.returncode == 0 and lines else None,
+        "seconds": time.monotonic() - begin,
+        "load": [load, os.getloadavg()[0]],
+        "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
 
 
 def number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def outcome(row: dict[str, Any]) -> str:
+    """Met, or missed and by how much; nothing without a goal or without a peer."""
+    goal, ratio = row.get("goal"), row["ratio"]
+    if goal is None:
+        return ""
+    if ratio is None:
+        return "not measured"
+    if ratio >= goal:
+        return "met"
+    return "open" if row.get("censored") else f"missed: {ratio / goal:.0%} of it"
+
+
+def table(figures: dict[str, dict[str, Any]]) -> list[str]:
+    lines = ["| figure | ours | peer | ratio | goal | outcome | peer is |", "|---" * 7 + "|"]
+    for figure, row in figures.items():
+        mark = "> " if row.get("censored") else ""
+        peer, ratio = number(row["peer"]), number(row["ratio"])
+        note = f"; {row['note']}" if row.get("note") else ""
+        lines.append(
+            f"| {figure} | {number(row['ours'])} | {mark * bool(peer)}{peer} "
+            f"| {mark * bool(ratio)}{ratio} | {number(row.get('goal'))} | {outcome(row)} "
+            f"| {row['peer_name']}{note} |"
+        )
+    return lines
+
+
 def render(results: dict[str, dict[str, Any]], machine: str) -> str:
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`; do not edit. A ratio above 1 means that ours is better.",
-        f"Machine: {machine}.",
-    ]
-    for name, figures in results.items():
-        lines += ["", f"## {name}", "", f"`python -m benchmarks.{name} --json`", ""]
-        lines += ["| figure | ours | peer | ratio | peer is |", "|---|---|---|---|---|"]
+    lines = [*HEAD.splitlines(), "", f"Machine: {machine}."]
+    missed = []
+    for name, result in results.items():
+        figures = result["figures"]
+        load = " and ".join(f"{value:.1f}" for value in result["load"])
+        lines += ["", f"## {name}", "", f"`python -m benchmarks.{name} --json`"]
         lines += [
-            f"| {figure} | {number(row['ours'])} | {number(row['peer'])} "
-            f"| {number(row['ratio'])} | {row['peer_name']} |"
-            for figure, row in figures.items()
+            f"took {result['seconds']:.0f} s on {result['when']}; load {load} before and after.",
+            "",
         ]
+        if figures is None:
+            lines.append("It failed: no figures. Run it alone to see why.")
+            continue
+        lines += table(figures)
+        missed += [
+            f"- `{figure}`: {outcome(row).removeprefix('missed: ')} (ratio {number(row['ratio'])}, "
+            f"goal {number(row['goal'])}). {reason(figure)}".rstrip()
+            for figure, row in figures.items()
+            if outcome(row).startswith("missed")
+        ]
+    if missed:
+        lines += ["", "## Goals missed, and why", "", *missed]
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    machine = (
-        f"{os.cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}, "
-        f"torch {version('torch')}, DuckDB {version('duckdb')}"
+def machine() -> str:
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed(name)))
+    return (
+        f"{len(names)} cores of {names[0] if names else platform.machine()}, Python "
+        f"{platform.python_version()}, {versions}"
     )
-    PAGE.write_text(render({name: run(name) for name in names}, machine))
-    sys.stdout.write(f"{PAGE}\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    present = [name for name in ORDER if (ROOT / "benchmarks" / f"{name}.py").exists()]
+    parser.add_argument("--only", nargs="+", choices=present, default=present)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: writes no page")
+    options = parser.parse_args()
+    failed = []
+    for name in options.only:
+        if options.quick and name not in QUICK:
+            continue
+        result = run(name, quick=options.quick)
+        sys.stdout.write(f"{name}: {result['seconds']:.0f} s\n")
+        if result["figures"] is None:
+            failed.append(name)
+        if not options.quick:
+            KEPT.mkdir(parents=True, exist_ok=True)
+            (KEPT / f"{name}.json").write_text(json.dumps(result))
+    if not options.quick:
+        kept = {name: KEPT / f"{name}.json" for name in present}
+        results = {name: json.loads(p.read_text()) for name, p in kept.items() if p.exists()}
+        PAGE.write_text(render(results, machine()))
+        sys.stdout.write(f"{PAGE}\n")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}; run each alone to see why")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,43 @@
-"""The page of benchmarks says who was compared and who was better."""
+"""The page of benchmarks says who was compared, who was better, and which goals are missed."""
 
 from __future__ import annotations
 
-from benchmarks.__main__ import render
+from typing import Any
+
+from benchmarks.__main__ import outcome, render
+
+
+def page(**figures: Any) -> str:
+    result = {"figures": figures, "seconds": 3.2, "load": [0.1, 1.0], "when": "today"}
+    return render({"learning": result}, "2 processors")
+
+
+def row(ratio: float | None = 2.0, **more: Any) -> dict[str, Any]:
+    return {"ours": 12345.6, "peer": 0.5, "peer_name": "somebody else", "ratio": ratio, **more}
 
 
 def test_a_figure_stands_beside_its_peer():
-    row = {"ours": 12345.6, "peer": 0.5, "peer_name": "somebody else", "ratio": 2.0}
-    alone = {"ours": 1.0, "peer": None, "peer_name": "none", "ratio": None}
-    page = render({"learning": {"steps_per_s": row, "cpu_s": alone}}, "2 processors")
-    assert "| steps_per_s | 12,346 | 0.5 | 2 | somebody else |" in page
-    assert "| cpu_s | 1 |  |  | none |" in page
+    text = page(steps_per_s=row(), cpu_s={**row(None), "peer": None, "peer_name": "none"})
+    assert "| steps_per_s | 12,346 | 0.5 | 2 |  |  | somebody else |" in text
+    assert "| cpu_s | 12,346 |  |  |  |  | none |" in text
+    assert "python -m benchmarks.learning --json" in text
+
+
+def test_goals_are_met_or_missed_by_a_share_and_listed():
+    assert outcome(row(2.0, goal=2.0)) == "met"
+    assert outcome(row(2.0, goal=8.0)) == "missed: 25% of it"
+    text = page(env_steps_per_s_gym_anytrading=row(2.0, goal=8.0))
+    assert "25% of it (ratio 2, goal 8). Its step does less" in text
+    assert "Goals missed" not in page(fast=row(2.0, goal=2.0))
+
+
+def test_a_censored_peer_is_a_lower_bound_and_never_a_miss():
+    assert outcome(row(2.0, goal=8.0, censored=True)) == "open"
+    text = page(s_to_optimum=row(2.0, goal=8.0, censored=True))
+    assert "| > 0.5 | > 2 | 8 | open |" in text
+    assert "Goals missed" not in text
+
+
+def test_a_failed_benchmark_is_said():
+    text = render({"gate": {"figures": None, "seconds": 1, "load": [0], "when": "x"}}, "m")
+    assert "It failed" in text
