@@ -1,3 +1,4 @@
+import sys
 import warnings
 
 import gymnasium
@@ -214,6 +215,24 @@ def test_batched_episodes_equal_looped_ones_for_many_accounts():
             assert (terminated[i], truncated[i]) == (ruined, ended)
         running &= ~(terminated | truncated)
     assert not running.any()
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_a_step_makes_as_many_calls_for_four_thousand_accounts_as_for_fifty(mode: str):
+    # No Python loop over accounts: what runs is the same, only the arrays are longer.
+    panel, calls = planted_panel(20, 300, n_noise=3), {}
+    for n in (50, 4000):
+        params = EpisodeParams(slots=tuple(SLOTS))
+        env = MarketVectorEnv(n, panel, MARKET, params, autoreset_mode=mode)
+        env.reset(seed=0)
+        actions = np.zeros(n, dtype=np.int64)
+        env.step(actions)
+        seen: list[str] = []
+        sys.setprofile(lambda _frame, event, _arg, seen=seen: seen.append(event))
+        env.step(actions)
+        sys.setprofile(None)
+        calls[n] = len(seen)
+    assert calls[4000] == calls[50] < 400
 
 
 @pytest.mark.parametrize("timing", ["next_open", "same_close"])
