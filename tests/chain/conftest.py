@@ -119,6 +119,14 @@ def publish_features(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]
     return load, steps.build_features(settings, plan["source"])
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
+    """An installation whose features are published, shared by a module's tests; and their id."""
+    settings = small_settings(tmp_path_factory.mktemp("published"), market_bars())
+    _, features = publish_features(settings)
+    return settings, features["snapshot_id"]
+
+
 @pytest.fixture
 def run_chain() -> Callable[[Settings], dict[str, Any]]:
     """Run every step once, as the DAGs do, and return what each returned."""

@@ -226,7 +226,7 @@ class AdversaryParams(Params):
     )
     units: int = Field(16, ge=1, le=1024, description="of the discriminator's hidden layer")
     rate_ratio: float = Field(
-        1.0, gt=0.0, le=100.0, description="discriminator's learning rate / the policy's"
+        5.0, gt=0.0, le=100.0, description="discriminator's learning rate / the policy's"
     )
 
 
