@@ -144,6 +144,8 @@ def textbook_transformer(w: Weights, net: NetworkParams, x: Tensor, burn_in: int
             name: w[f"encoder.block{layer}_{name}"].unsqueeze(1)
             for name in ("attend", "mix", "widen", "widen_bias", "narrow")
         }
+        for name in ("attend", "mix", "widen", "narrow"):
+            p[name] = p[name] * 2.0 / p[name].shape[2] ** 0.5
         q, k, v = (standardised(z) @ p["attend"]).chunk(3, -1)
         k, v = (torch.cat([t[:, :, :burn_in].detach(), t[:, :, burn_in:]], 2) for t in (k, v))
         sessions = []
@@ -178,7 +180,7 @@ def textbook_resnet_lstm(w: Weights, net: NetworkParams, x: Tensor, burn_in: int
             for tap, kernel in enumerate(weight.split(net.encoder_units, 1)):
                 at = t - (net.conv_kernel - 1 - tap) * dilation
                 if at >= 0:
-                    total = total + active[:, :, at] @ kernel
+                    total = total + active[:, :, at] @ kernel * 2.0 / weight.shape[1] ** 0.5
             out.append(total)
         return torch.stack(out, 2)
 

@@ -7,6 +7,7 @@ first layer, the one that a penalty on features acts on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +33,25 @@ class Draw:
         """
         weight = torch.empty(rows, columns)
         return torch.nn.init.orthogonal_(weight, gain, generator=self.generator)
+
+    def tempered(self, rows: int, columns: int, gain: float = 1.0) -> Tensor:
+        """As ``orthogonal``, for a product that takes ``tempered(weight)``."""
+        return self.orthogonal(rows, columns, gain / _tempering(rows))
+
+
+def tempered(weight: Tensor) -> Tensor:
+    """What a deep encoder multiplies with: stored weights (S, rows, ·) times ``2 / sqrt(rows)``.
+
+    Adam moves every stored weight at the same rate, which deep sums of many inputs do not stand;
+    this slows wide products down instead of asking for a learning rate per encoder.
+
+    Source: Yang & Hu 2021 (widths in the parametrisation instead of in the learning rate).
+    """
+    return weight * _tempering(weight.shape[1])
+
+
+def _tempering(rows: int) -> float:
+    return 2.0 / math.sqrt(rows)
 
 
 class EncoderTrace(Protocol):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transfergate.learning.encoders.base import Draw, EncoderTrace, Parameters
+from transfergate.learning.encoders.base import Draw, EncoderTrace, Parameters, tempered
 from transfergate.learning.encoders.recurrent import (
     RecurrentTrace,
     lstm_backward_through,
@@ -49,18 +49,17 @@ class ResnetLstm:
     """See the module."""
 
     def init(self, network: NetworkParams, n_features: int, draw: Draw) -> dict[str, Tensor]:
-        """See ``Encoder``; what is added to the stream shrinks with the number of blocks."""
-        units, added = network.encoder_units, 1.0 / math.sqrt(2.0 * network.conv_blocks)
-        span = network.conv_kernel * units
+        """See ``Encoder``; the blocks add nothing at first, so that it starts as an LSTM."""
+        units, span = network.encoder_units, network.conv_kernel * network.encoder_units
         weights = {
             "encoder.input": draw.orthogonal(n_features, units),
             "encoder.bias": torch.zeros(1, units),
         }
         for block in range(network.conv_blocks):
             first, first_bias, second = _names(block)
-            weights[first] = draw.orthogonal(span, units, math.sqrt(2.0))
+            weights[first] = draw.tempered(span, units, math.sqrt(2.0))
             weights[first_bias] = torch.zeros(1, units)
-            weights[second] = draw.orthogonal(span, units, added)
+            weights[second] = torch.zeros(span, units)
         for name in _LSTM[:2]:
             weights[name] = torch.cat([draw.orthogonal(units, units) for _ in range(_GATES)], 1)
         weights[_LSTM[2]] = torch.zeros(1, _GATES * units)
@@ -106,8 +105,8 @@ def _step(
         before = carry[len(carried)] if carry else active.new_zeros(shape[0], reach, *z.shape[2:])
         known = torch.cat([before, active], 1)
         carried.append(known[:, known.shape[1] - reach :])
-        out: Tensor = _Convolution.apply(known, weight, dilation)  # type: ignore[no-untyped-call]
-        return out
+        product: Tensor = _Convolution.apply(known, tempered(weight), dilation)  # type: ignore[no-untyped-call]
+        return product
 
     for block in range(network.conv_blocks):
         first, first_bias, second = (weights[name] for name in _names(block))

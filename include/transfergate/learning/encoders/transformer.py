@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transfergate.learning.encoders.base import Draw, EncoderTrace, Parameters
+from transfergate.learning.encoders.base import Draw, EncoderTrace, Parameters, tempered
 from transfergate.learning.encoders.segments import Carry, run_segments
 from transfergate.settings import NetworkParams
 
@@ -52,12 +52,12 @@ class Transformer:
         }
         for layer in range(network.encoder_layers):
             attend, mix, widen, widen_bias, narrow = _names(layer)
-            blocks = [draw.orthogonal(units, units) for _ in range(3)]
+            blocks = [draw.tempered(units, units) for _ in range(3)]
             weights[attend] = torch.cat(blocks, 1)
-            weights[mix] = draw.orthogonal(units, units, added)
-            weights[widen] = draw.orthogonal(units, wide, math.sqrt(2.0))
+            weights[mix] = draw.tempered(units, units, added)
+            weights[widen] = draw.tempered(units, wide, math.sqrt(2.0))
             weights[widen_bias] = torch.zeros(1, wide)
-            weights[narrow] = draw.orthogonal(wide, units, added)
+            weights[narrow] = draw.tempered(wide, units, added)
         return weights
 
     def forward(
@@ -90,13 +90,15 @@ def _step(
     carried = []
     for layer in range(network.encoder_layers):
         attend, mix, widen, widen_bias, narrow = _names(layer)
-        projected = torch.bmm(_normalised(stream), weights[attend])
+        projected = torch.bmm(_normalised(stream), tempered(weights[attend]))
         before = carry[layer] if carry else None
         mixed, keys = _attention(projected, network, models * paths, sessions, before)
         carried.append(keys)
-        stream = torch.baddbmm(stream, mixed.view_as(stream), weights[mix])
-        wide = torch.baddbmm(weights[widen_bias], _normalised(stream), weights[widen]).relu_()
-        stream = torch.baddbmm(stream, wide, weights[narrow])
+        stream = torch.baddbmm(stream, mixed.view_as(stream), tempered(weights[mix]))
+        wide = torch.baddbmm(
+            weights[widen_bias], _normalised(stream), tempered(weights[widen])
+        ).relu_()
+        stream = torch.baddbmm(stream, wide, tempered(weights[narrow]))
     states = stream.tanh().view(models, paths, padded, -1)
     return states[:, :, :sessions].transpose(1, 2), tuple(carried)
 
