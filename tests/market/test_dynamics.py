@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -70,6 +70,7 @@ def test_costs_may_vary_by_ticker_and_session():
     assert same_close.cost_rate[0, 2].item() == pytest.approx(2e-4)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_return_table_equals_the_loop(seed: int):
     generator = torch.Generator().manual_seed(seed)

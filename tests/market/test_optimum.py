@@ -20,24 +20,24 @@ MARKET = MarketParams(cost_bps=10.0)
 
 
 def sharpe(net: torch.Tensor) -> torch.Tensor:
-    return math.sqrt(252) * net.mean(1) / net.std(1, correction=0).clamp_min(1e-12)
+    return math.sqrt(252) * net.mean(-1) / net.std(-1, correction=0).clamp_min(1e-12)
 
 
-def play(panel, wanted: torch.Tensor, market: MarketParams = MARKET) -> torch.Tensor:
-    """Sharpe by ticker of positions wanted at each close; NaN keeps the one held."""
-    met = dynamics.outcomes(panel, market)
-    held, nets = torch.zeros(len(panel.tickers), dtype=torch.float64), []
+def play(panel, wanted: torch.Tensor) -> torch.Tensor:
+    """Sharpe by rule and ticker of the positions (R, N, T) that rules want; NaN keeps the old."""
+    met = dynamics.outcomes(panel, MARKET)
+    held, nets = torch.zeros(wanted.shape[:2], dtype=torch.float64), []
     for t in range(panel.n_sessions - 1):
-        target = torch.where(wanted[:, t].isnan(), held, wanted[:, t])
+        target = torch.where(wanted[..., t].isnan(), held, wanted[..., t])
         target = dynamics.effective_target(held, target, met.executable[:, t])
         nets.append(
             dynamics.net_return(held, target, met.held[:, t], met.traded[:, t], met.cost_rate[:, t])
         )
         held = target
-    return sharpe(torch.stack(nets, 1))
+    return sharpe(torch.stack(nets, -1))
 
 
-def rules(kind: str, panel) -> list[torch.Tensor]:
+def rules(kind: str, panel) -> torch.Tensor:
     """Simple rules, and bands with hysteresis around the very number that drives the market."""
     daily = (panel.overnight + panel.intraday).numpy()
     state = torch.from_numpy(latent_state(PlantedParams(kind), daily))
@@ -49,7 +49,7 @@ def rules(kind: str, panel) -> list[torch.Tensor]:
         wanted = torch.where(flat, 0.0, keep)
         wanted = torch.where(state > enter * unit, 1.0, wanted)
         found.append(torch.where(state < -enter * unit, -1.0, wanted))
-    return found
+    return torch.stack(found)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,8 +57,7 @@ def test_no_rule_beats_the_optimum_and_it_clearly_beats_simple_ones(kind: str):
     panel = planted_panel(64, 2000, kind=kind, n_features=1, seed=11)
     best = optimum_sharpe(panel, MARKET, kind)
     assert best.sharpe == pytest.approx(best.long_run, abs=4 * best.standard_error + 0.03)
-    for number, wanted in enumerate(rules(kind, panel)):
-        lead = play(panel, wanted) - best.by_ticker
+    for number, lead in enumerate(play(panel, rules(kind, panel)) - best.by_ticker):
         error = lead.std().item() / math.sqrt(len(lead))
         assert lead.mean().item() < 2.5 * error, number
         if number in (0, 2):  # always long; the sign of the last return

@@ -30,8 +30,7 @@ PRIOR_VOLATILITY = 0.01
 PRIOR_SESSIONS = 21
 """Sessions that this assumption counts for in the running Sharpe ratio."""
 VOLATILITY_FLOOR = 1e-4
-"""Daily standard deviation that a Sharpe ratio's denominator gets at least (1 bp): a policy that
-is always flat has the Sharpe ratio 0 and a finite slope."""
+"""Least daily standard deviation in a Sharpe ratio, so that an always flat one is 0."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,8 @@ class SimpleReturn(Reward):
 class PathSharpe(Reward):
     """Annualised Sharpe ratio of the path.
 
-    With moments m, g per session that the policy expects, ``r~ = dS/dm r + dS/dg r^2``: the
-    gradient of the mean expected ``r~`` at fixed slopes is that of the Sharpe ratio of expected
-    moments (not of the expected Sharpe ratio). It needs discount 1.
+    With moments m, g that the policy expects, ``r~ = dS/dm r + dS/dg r^2``: its gradient at fixed
+    slopes is that of the Sharpe ratio of expected moments (not of the expected one). Discount 1.
 
     Session by session, where no moments are known, the reward is the change of the running Sharpe
     ratio, so that an episode's rewards sum to its Sharpe ratio; ``PRIOR_SESSIONS`` of mean zero
@@ -264,8 +262,8 @@ class DifferentialSharpe(Reward):
 class DrawdownPenalised(Reward):
     """Log return less ``penalty`` times the growth of the episode's maximum log drawdown.
 
-    An episode's rewards sum to log growth less ``penalty`` times its maximum drawdown, which is
-    ``log(peak / equity)`` at its deepest. State: drawdown now, and the deepest so far.
+    An episode's rewards sum to log growth less ``penalty`` times ``log(peak / equity)`` at its
+    deepest. State: drawdown now, and the deepest so far.
     """
 
     name = "drawdown"
