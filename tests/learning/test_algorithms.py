@@ -18,6 +18,7 @@ from transfergate.learning import (
     select_models,
     train_stack,
 )
+from transfergate.learning.sampling import PathSampler
 from transfergate.market import Panel, planted_panel
 from transfergate.market.optimum import optimum_sharpe
 from transfergate.settings import (
@@ -112,6 +113,32 @@ def test_a_model_trains_the_same_alone_and_in_a_stack(kind: str):
         assert largest_difference(alone.weights, in_stack) < STACK_TOLERANCE
         assert largest_difference(in_stack, own) > 100 * STACK_TOLERANCE
         torch.testing.assert_close(alone.objective[:, 0], together.objective[:, model])
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn", "ppo cloned"])
+def test_the_head_of_a_frozen_encoder_trains_on_its_kept_states(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    panel, sizes = panel_with_defects(), optimiser(kind)
+    quiet = (Regularisation(),) * 2
+    frozen = (frozenset({"encoder"}),) * 2
+    whole = StackPlan(**{**vars(plan(2)), "regularisations": quiet, "frozen_groups": frozen})
+    # A GRU's kept states remember more than the burn-in; a memoryless network's are the same.
+    network = net("mlp")
+    start = init_weights(network, 4, 3, whole.seeds)
+    kept = train_stack(panel, start, network, MARKET, sizes, whole).weights
+    gather, kept_states = PathSampler.gather, []
+
+    def without_states(self, draw, models, embeddings=None):
+        kept_states.append(embeddings is not None)
+        return gather(self, draw, models)
+
+    monkeypatch.setattr(PathSampler, "gather", without_states)
+    fresh = train_stack(panel, start, network, MARKET, sizes, whole).weights
+    assert all(kept_states)
+    assert largest_difference(kept, fresh) < STACK_TOLERANCE
+    assert torch.equal(kept["encoder.input"], start["encoder.input"])
+    assert largest_difference(kept, start) > 100 * STACK_TOLERANCE
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -147,9 +147,8 @@ def _refuse_unhealthy(objective: Tensor, norm: Tensor, first: int, update: int) 
 def _resting(hyper: Hyper, plan: StackPlan) -> npt.NDArray[np.bool_]:
     # Whose states never change: nothing of the encoder trains, and its inputs carry no noise.
     quiet = [r.input_noise == 0.0 and r.dropout == 0.0 for r in plan.regularisations]
-    exact = hyper.optimiser.algorithm in ("exact_ppo", "exact_a2c")
     trains = hyper.encoder_trains
-    return np.zeros(len(quiet), dtype=bool) if trains is None else ~trains & np.array(quiet) & exact
+    return np.zeros(len(quiet), dtype=bool) if trains is None else ~trains & np.array(quiet)
 
 
 def hyper_of(

@@ -112,9 +112,7 @@ def q_targets(job: Job, q: Tensor) -> tuple[Tensor, Tensor]:
     """
     sizes, batch = job.optimiser, job.batch
     kept = sizes.path_sessions
-    logits, trace = networks.forward(
-        job.memory, job.hyper.network, batch.features, sizes.burn_in_sessions, 0
-    )
+    logits, trace = _target_forward(job)
     theirs, _ = action_values(job.memory, logits, trace, sizes.dqn)
     best = (q if sizes.dqn.double else theirs).argmax(1, keepdim=True)
     preferred = theirs.gather(1, best).squeeze(1).transpose(0, 1)  # (D, S, B, P)
@@ -125,6 +123,14 @@ def q_targets(job: Job, q: Tensor) -> tuple[Tensor, Tensor]:
     targets = (reward + sizes.discount * future).permute(1, 4, 0, 2, 3)
     counts = batch.executable.view(preferred.shape[:3])[:kept].transpose(0, 1)
     return targets, counts[:, None, :, :, None].float()
+
+
+def _target_forward(job: Job) -> tuple[Tensor, Trace]:
+    # Without dropout; a frozen encoder is the same in both networks.
+    batch, burn_in = job.batch, job.optimiser.burn_in_sessions
+    if batch.states is not None:
+        return networks.forward_states(job.memory, batch.states, 0)
+    return networks.forward(job.memory, job.hyper.network, batch.features, burn_in, 0)
 
 
 def _state_values(preferred: Tensor, batch: PathBatch, discount: float) -> Tensor:

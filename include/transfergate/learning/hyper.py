@@ -130,16 +130,18 @@ class Job:
         ``paths`` says which of the batch's paths the features are of.
         """
         sizes, mask = self.optimiser, self.dropout
+        if mask is not None:
+            mask = mask[:, :, paths]
         if self.batch.states is not None:  # of a frozen encoder: known before the update
-            states = self.batch.states[:, : features.shape[1] - sizes.burn_in_sessions]
-            return networks.forward_states(self.weights, states, sizes.path_sessions)
+            states = self.batch.states[:, : features.shape[1] - sizes.burn_in_sessions, paths]
+            return networks.forward_states(self.weights, states, sizes.path_sessions, dropout=mask)
         return networks.forward(
             self.weights,
             self.hyper.network,
             features,
             sizes.burn_in_sessions,
             sizes.path_sessions,
-            dropout=None if mask is None else mask[:, :, paths],
+            dropout=mask,
         )
 
     def kept_features(self) -> Tensor:
