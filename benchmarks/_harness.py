@@ -110,7 +110,7 @@ def alternate(
     return {name: median(found) for name, found in values.items()}, values
 
 
-def options(description: str | None, **extra: Any) -> argparse.Namespace:
+def options(description: str | None) -> argparse.Namespace:
     """The options that every benchmark has."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -118,8 +118,9 @@ def options(description: str | None, **extra: Any) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     parser.add_argument("--quick", action="store_true", help="seconds, not minutes: no figures")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2], help="pinned, in turn")
-    for name, settings in extra.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of a throughput")
+    parser.add_argument("--seeds", type=int, default=3, help="learning curves of each")
+    parser.add_argument("--cap", type=float, default=60.0, help="seconds that a peer may learn")
     return parser.parse_args()
 
 

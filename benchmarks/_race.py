@@ -51,23 +51,26 @@ def arena(
 
 @dataclass(frozen=True)
 class Peer:
-    """A configuration of a peer, what is wanted against it, and how long it may train."""
+    """A configuration of a peer, and what is wanted against it."""
 
     config: PeerConfig
     throughput_goal: float
     learning_goal: float | None = None
-    cap_s: float = 120.0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long things are measured, and up to where learning curves go at least."""
+    """How long things are measured; learning curves go to ``steps`` and ``seconds`` at least.
+
+    A peer that is not at its goal after ``cap_s`` is censored.
+    """
 
     throughput_s: float
     rounds: int
     seeds: int
     steps: int
     seconds: float
+    cap_s: float = 60.0
 
 
 def throughput_figures(
@@ -142,11 +145,11 @@ def run_curves(
         )
         for peer in peers:
 
-            def enough(curve: Curve, peer: Peer = peer) -> bool:
+            def enough(curve: Curve) -> bool:
                 last = curve.points[-1]
                 both = last.steps >= budget.steps and last.seconds >= budget.seconds
                 there = curve.seconds_to(wanted) <= last.seconds
-                return (there and both) or last.seconds >= peer.cap_s
+                return (there and both) or last.seconds >= budget.cap_s
 
             curves[peer.config.name].append(
                 _sb3_peer.learn(peer.config, where.train, where.market, seed, evaluate, enough, now)
@@ -180,7 +183,7 @@ def learning_figures(
     figures: Figures = {}
     for peer in peers:
         found = curves[peer.config.name]
-        seconds, censored = median_seconds(found, wanted, peer.cap_s)
+        seconds, censored = median_seconds(found, wanted, budget.cap_s)
         note = f"90 % of the optimum {where.optimum:.2f}; median of {len(found)} seeds"
         if failed:
             note = f"ours did not reach 90 % of the optimum {where.optimum:.2f}; {note}"
@@ -219,7 +222,7 @@ def _quality(
         )
         least = min(curve.points[-1].steps for curve in found)
         if what.endswith("steps") and least < steps:
-            note += f"; the peer took {least:,} steps in {peer.cap_s:g} s"
+            note += f"; the peer took {least:,} steps in {budget.cap_s:g} s"
         figures[f"{label}_sharpe_after_{what}_vs_{_slug(peer)}"] = figure(
             ours, theirs, peer.config.name, note=note
         )

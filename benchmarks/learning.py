@@ -17,6 +17,7 @@ the best found on this market; the defaults are the library's.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks._harness import Figures, core_counts, figure, finish, installed, on_cores, options
@@ -35,15 +36,15 @@ from transfergate.settings import MarketParams, NetworkParams, OptimiserParams
 
 NETWORK = NetworkParams(encoder="mlp", encoder_units=64, head_units=64)
 FASTEST = OptimiserParams(
-    n_paths=16, path_sessions=252, tail_sessions=32, burn_in_sessions=0, epochs=1
+    n_paths=16, path_sessions=504, tail_sessions=16, burn_in_sessions=0, epochs=1
 )
 LEARNING = FASTEST.model_copy(
-    update={"epochs": 4, "n_updates": 30, "n_validations": 30, "tail_sessions": 16}
+    update={"epochs": 4, "n_updates": 30, "n_validations": 30, "path_sessions": 252}
 )
 MARKET = MarketParams(cost_bps=10.0)
 PLANTED = PlantedParams("ar", phi=0.15)
 BUDGET = Budget(throughput_s=3.0, rounds=3, seeds=3, steps=120_960, seconds=1.0)
-QUICK = Budget(throughput_s=0.05, rounds=1, seeds=1, steps=1_000, seconds=0.1)
+QUICK = Budget(throughput_s=0.05, rounds=1, seeds=1, steps=1_000, seconds=0.1, cap_s=0.1)
 TUNED = {"gamma": 0.8, "gae_lambda": 0.2}
 
 
@@ -63,14 +64,13 @@ def peers() -> list[Peer]:
         "learning_rate": 3e-3,
     }
     return [
-        Peer(PeerConfig("SB3 PPO defaults", 1), 200.0, 100.0, cap_s=90.0),
+        Peer(PeerConfig("SB3 PPO defaults", 1), 200.0, 100.0),
         Peer(PeerConfig("SB3 PPO 16 envs tuned", 16, arguments=tuned | TUNED), 40.0, 30.0),
         Peer(PeerConfig("SB3 PPO 64 envs", 64, arguments=large | TUNED), 8.0, 10.0),
         Peer(
             PeerConfig("SB3 PPO 64 envs usual discount", 64, arguments=large),
             8.0,
             10.0,
-            cap_s=45.0,
         ),
     ]
 
@@ -88,8 +88,7 @@ def evaluator(where: Arena) -> Any:
     return evaluate
 
 
-def measure(cores: list[int], *, quick: bool) -> Figures:
-    budget = QUICK if quick else BUDGET
+def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     tickers, unseen, sessions = (4, 2, 504) if quick else (128, 32, 2520)
     where = arena(PLANTED, MARKET, tickers=tickers, unseen=unseen, sessions=sessions)
     learning = LEARNING.model_copy(update={"n_updates": 2, "n_validations": 2})
@@ -97,7 +96,7 @@ def measure(cores: list[int], *, quick: bool) -> Figures:
     have = installed("stable-baselines3") is not None
     rivals = peers() if have else []
     if quick:
-        rivals = [Peer(peer.config, peer.throughput_goal, cap_s=0.1) for peer in rivals[2:3]]
+        rivals = rivals[2:3]
     figures: Figures = {}
     for count in cores:
         with on_cores(count):
@@ -116,7 +115,9 @@ def measure(cores: list[int], *, quick: bool) -> Figures:
 
 def main() -> None:
     arguments = options(__doc__)
-    figures = measure(core_counts(arguments.cores), quick=arguments.quick)
+    budget = replace(BUDGET, rounds=arguments.rounds, seeds=arguments.seeds, cap_s=arguments.cap)
+    budget = QUICK if arguments.quick else budget
+    figures = measure(core_counts(arguments.cores), budget, quick=arguments.quick)
     finish(figures, as_json=arguments.json)
 
 

@@ -77,8 +77,8 @@ def _rate(step: Callable[[int], Any], num_envs: int, seconds: float) -> float:
     return count * num_envs / (time.perf_counter() - begin)
 
 
-def measure(cores: int, *, quick: bool) -> Figures:
-    seconds, rounds, sizes = (0.05, 1, (64,)) if quick else (1.0, 3, SIZES)
+def measure(cores: int, rounds: int, *, quick: bool) -> Figures:
+    seconds, rounds, sizes = (0.05, 1, SIZES[:1]) if quick else (1.0, rounds, SIZES)
     runs = {f"ours_{n}": partial(our_rate, n, seconds) for n in sizes}
     wrappers = WRAPPERS[:1] if quick else WRAPPERS
     have = [name for name in PEERS if installed(name) and installed("stable-baselines3")]
@@ -110,7 +110,7 @@ def main() -> None:
     figures: Figures = {}
     for cores in core_counts(arguments.cores):
         with on_cores(cores):
-            figures |= measure(cores, quick=arguments.quick)
+            figures |= measure(cores, arguments.rounds, quick=arguments.quick)
     finish(figures, as_json=arguments.json)
 
 

@@ -124,8 +124,8 @@ def breakdown(
     return shares
 
 
-def measure(cores: int, *, quick: bool) -> Figures:
-    now, seconds, rounds = clock(cores), 0.02 if quick else 0.5, 1 if quick else 3
+def measure(cores: int, rounds: int, *, quick: bool) -> Figures:
+    now, seconds, rounds = clock(cores), 0.02 if quick else 0.5, 1 if quick else rounds
     panel = planted_panel(4 if quick else 32, 504 if quick else 2520, n_features=32)
     runs = {
         f"mm {n} x {n} x {n}": partial(product_rate, n, n, n, seconds, now)
@@ -163,7 +163,7 @@ def main() -> None:
     figures: Figures = {}
     for cores in core_counts(arguments.cores):
         with on_cores(cores):
-            figures |= measure(cores, quick=arguments.quick)
+            figures |= measure(cores, arguments.rounds, quick=arguments.quick)
     finish(figures, as_json=arguments.json)
 
 

@@ -10,6 +10,7 @@ sizes (1 environment) and with 16 environments and large batches.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks._harness import Figures, core_counts, figure, finish, installed, on_cores, options
@@ -61,8 +62,7 @@ def peers(*, quick: bool) -> list[Peer]:
     return [Peer(config("SB3 PPO defaults", 1, n_steps=256), 50.0), Peer(tuned, 50.0)]
 
 
-def measure(cores: list[int], *, quick: bool) -> Figures:
-    budget = QUICK if quick else BUDGET
+def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     sizes = {"tickers": 4, "sessions": 756} if quick else {"tickers": 32, "sessions": 2520}
     where = arena(PLANTED, MARKET, unseen=2, **sizes)
     have = installed("stable-baselines3") is not None
@@ -80,7 +80,9 @@ def measure(cores: list[int], *, quick: bool) -> Figures:
 
 def main() -> None:
     arguments = options(__doc__)
-    figures = measure(core_counts(arguments.cores), quick=arguments.quick)
+    budget = replace(BUDGET, rounds=arguments.rounds, seeds=arguments.seeds, cap_s=arguments.cap)
+    budget = QUICK if arguments.quick else budget
+    figures = measure(core_counts(arguments.cores), budget, quick=arguments.quick)
     finish(figures, as_json=arguments.json)
 
 
