@@ -66,8 +66,8 @@ def finetune_tickers() -> None:
         triggering_asset_events: Any = None,
         inlet_events: Any = None,
         ti: Any = None,
-    ) -> list[str]:
-        """Which foundation, and which target tickers; returns these."""
+    ) -> list[list[str]]:
+        """Which foundation, and which target tickers; returns these, grouped for the tasks."""
         from transfergate import steps
         from transfergate.orchestration.events import upstream_extra
 
@@ -80,21 +80,22 @@ def finetune_tickers() -> None:
         )
         version = start["foundation_version"]
         ti.xcom_push("version", version)
-        return steps.plan_finetune(settings.load(), version, params["targets"])
+        return steps.plan_groups(settings.load(), version, params["targets"])
 
-    @task(map_index_template="{{ task.op_kwargs['ticker'] }}", **TRAINING)
-    def finetune(version: str, ticker: str) -> dict[str, Any]:
-        """Train and score both arms of one ticker; a ticker's own defects are in the result."""
+    @task(map_index_template="{{ task.op_kwargs['tickers'] | join(' ') }}", **TRAINING)
+    def finetune(version: str, tickers: list[str]) -> list[dict[str, Any]]:
+        """Train and score both arms of some tickers; a ticker's own defects are in its result."""
         from transfergate import steps
 
-        return steps.finetune_ticker(settings.load(), version, ticker)
+        return steps.finetune_group(settings.load(), version, tickers)
 
     @task
     def judge(version: str, results: Any) -> str:
         """Let the gate judge the ledger; returns the evaluation's id."""
         from transfergate import steps
 
-        return steps.judge(settings.load(), version, list(results))["evaluation_id"]
+        every = [result for group in results for result in group]
+        return steps.judge(settings.load(), version, every)["evaluation_id"]
 
     @task.branch
     def who_decides(evaluation_id: str, params: Any = None, ti: Any = None) -> str:
@@ -129,7 +130,7 @@ def finetune_tickers() -> None:
 
     targets = plan()
     version = targets["version"]
-    evaluation_id = judge(version, finetune.partial(version=version).expand(ticker=targets))
+    evaluation_id = judge(version, finetune.partial(version=version).expand(tickers=targets))
     who_decides(evaluation_id) >> [approve, promoted := promote(evaluation_id)]
     approve >> promoted
 

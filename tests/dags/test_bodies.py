@@ -120,20 +120,30 @@ def test_register_announces_the_foundation(asked, body):
 
 
 def test_finetuning_is_planned_for_the_foundation_that_woke_it(asked, body):
-    record, ti = asked("plan_finetune", ["FB", "GOOG"]), Pushed()
+    record, ti = asked("plan_groups", [["FB", "GOOG"], ["IBM"]]), Pushed()
     plan = body("finetune_tickers", "plan")
     events = woken_by(FOUNDATION, foundation_version="f1")
     params = EMPTY["finetune_tickers"]
-    assert plan(params=params, triggering_asset_events=events, ti=ti) == ["FB", "GOOG"]
+    assert plan(params=params, triggering_asset_events=events, ti=ti) == [["FB", "GOOG"], ["IBM"]]
     assert record == [{"foundation_version": "f1", "targets": None}]
     assert ti["version"] == "f1"
 
 
 def test_judge_gets_every_tickers_result(asked, body):
     record = asked("judge", {"evaluation_id": "e1", "verdicts": {}, "report": ""})
-    results = iter([{"ticker": "FB", "status": "failed"}, {"ticker": "GOOG", "status": "trained"}])
-    assert body("finetune_tickers", "judge")("f1", results) == "e1"
-    assert [row["ticker"] for row in record[0]["results"]] == ["FB", "GOOG"]
+    groups = [
+        [{"ticker": "FB", "status": "failed"}, {"ticker": "GOOG", "status": "trained"}],
+        [{"ticker": "IBM", "status": "trained"}],
+    ]
+    assert body("finetune_tickers", "judge")("f1", iter(groups)) == "e1"
+    assert [row["ticker"] for row in record[0]["results"]] == ["FB", "GOOG", "IBM"]
+
+
+def test_a_group_of_tickers_is_fine_tuned_by_one_task(asked, body):
+    made = [{"ticker": "FB", "status": "trained"}, {"ticker": "IBM", "status": "failed"}]
+    record = asked("finetune_group", made)
+    assert body("finetune_tickers", "finetune")("f1", ["FB", "IBM"]) == made
+    assert record == [{"foundation_version": "f1", "tickers": ["FB", "IBM"]}]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from transfergate.errors import TrainingError
+from transfergate.learning.adam import part
 from transfergate.learning.advance import Advance
 from transfergate.learning.adversary import Adversary
 from transfergate.learning.checkpoint import Checkpoint, fingerprint
@@ -78,6 +79,19 @@ class TrainingResult:
     validation_updates: tuple[int, ...]
     meter: Meter
     critic_parameters: int = 0
+
+    def part(self, models: slice) -> TrainingResult:
+        """The same of some models."""
+        return replace(
+            self,
+            weights=part(self.weights, models),
+            last_weights=part(self.last_weights, models),
+            best_score=self.best_score[models],
+            best_update=self.best_update[models],
+            objective=self.objective[:, models],
+            validation=self.validation[:, models],
+            meter=Meter(**{name: value[models] for name, value in vars(self.meter).items()}),
+        )
 
     @property
     def steps_per_model(self) -> int:

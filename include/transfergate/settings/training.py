@@ -309,3 +309,11 @@ class FinetuneParams(Params):
         description="choices that inner validation selects from, the same for both arms",
     )
     n_seeds: int = Field(5, ge=1, le=50)
+    tickers_per_task: int = Field(
+        8,
+        ge=1,
+        le=500,
+        exclude=True,  # changes no result, so no recipe
+        description="tickers that one task trains in one stack at most; fewer while there are "
+        "fewer than 8 tasks, so that these run side by side",
+    )

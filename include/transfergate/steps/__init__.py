@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from transfergate.steps.approvals import approval_request as approval_request
     from transfergate.steps.features import build_features as build_features
     from transfergate.steps.features import compact as compact
-    from transfergate.steps.finetuning import finetune_ticker as finetune_ticker
     from transfergate.steps.foundations import backtest_foundation as backtest_foundation
     from transfergate.steps.foundations import register_foundation as register_foundation
+    from transfergate.steps.grouped import finetune_group as finetune_group
+    from transfergate.steps.grouped import finetune_ticker as finetune_ticker
     from transfergate.steps.ingest import fetch_bars as fetch_bars
     from transfergate.steps.ingest import load_bars as load_bars
     from transfergate.steps.ingest import plan_ingest as plan_ingest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from transfergate.steps.rebuild import rebuild_snapshot as rebuild_snapshot
     from transfergate.steps.serving import decide as decide
     from transfergate.steps.targets import plan_finetune as plan_finetune
+    from transfergate.steps.targets import plan_groups as plan_groups
 
 _MODULE_OF = {
     "plan_ingest": "ingest",
@@ -44,7 +46,9 @@ _MODULE_OF = {
     "backtest_foundation": "foundations",
     "register_foundation": "foundations",
     "plan_finetune": "targets",
-    "finetune_ticker": "finetuning",
+    "plan_groups": "targets",
+    "finetune_ticker": "grouped",
+    "finetune_group": "grouped",
     "judge": "judging",
     "summary": "judging",
     "render_summary": "judging",

@@ -57,13 +57,16 @@ def finetune_all(
         ``{"foundation_version", "results", "evaluation_id", "verdicts", "report", "created",
         "promoted", "kept"}``.
     """
-    from transfergate.steps.finetuning import finetune_ticker
+    from transfergate.steps.grouped import finetune_group
     from transfergate.steps.judging import judge
     from transfergate.steps.promotion import promote_evaluated
-    from transfergate.steps.targets import plan_finetune
+    from transfergate.steps.targets import plan_groups
 
-    tickers = plan_finetune(settings, foundation_version, targets)
-    results = [finetune_ticker(settings, foundation_version, ticker) for ticker in tickers]
+    results = [
+        result
+        for group in plan_groups(settings, foundation_version, targets)
+        for result in finetune_group(settings, foundation_version, group)
+    ]
     judged = judge(settings, foundation_version, results)
     moved = promote_evaluated(settings, judged["evaluation_id"], approved_by)
     return {"foundation_version": foundation_version, "results": results, **judged, **moved}

@@ -6,14 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from transfergate.errors import NotEnoughData, TransferGateError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.evaluation.splits import (
     Fold,
     Window,
     refit_fold,
 )
-from transfergate.learning import Weights, select_models
+from transfergate.learning import Checkpoint, Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
 from transfergate.registry import Registry
@@ -25,15 +24,14 @@ from transfergate.steps.pretraining import (
     load_panel,
     log_progress,
     publish,
-    read_foundation,
 )
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
 from transfergate.transfer import audits
-from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
+from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, ArmsTask, train_arms
 from transfergate.transfer.bundles import sha256, weights_bytes
 from transfergate.transfer.importance import fold_importance
 from transfergate.transfer.pretraining import first_ready
-from transfergate.transfer.recipe import derive_seed, document_hash, recipe_document
+from transfergate.transfer.recipe import derive_seed
 from transfergate.transfer.records import arm_record, fold_checks
 from transfergate.transfer.scoring import (
     arm_paths,
@@ -45,55 +43,7 @@ from transfergate.transfer.scoring import (
 log = logging.getLogger(__name__)
 
 
-def finetune_ticker(settings: Settings, foundation_version: str, ticker: str) -> dict[str, Any]:
-    """Train, score and record both arms of one ticker, and refit the candidate on all its data.
-
-    Folds that are in the ledger already are neither trained nor scored again.
-
-    Returns:
-        ``{"ticker", "status", "reason", "recipe", "candidate", "foundation_version",
-        "n_foundations", "audits", "missing_sessions", "new_folds", "already"}`` with status
-        ``trained``, ``no_folds`` (too short a history: nothing was trained) or ``failed`` (the
-        ticker's own defect; the reason says which).
-    """
-    store = ArtefactStore(settings.artefact_root)
-    manifest = read_foundation(store, foundation_version)
-    recipe = document_hash(recipe_document(manifest["document"], settings))
-    result: dict[str, Any] = {
-        "ticker": ticker,
-        "status": "failed",
-        "reason": None,
-        "recipe": recipe,
-        "candidate": None,
-        "foundation_version": foundation_version,
-        "n_foundations": 0,
-        "audits": [],
-        "missing_sessions": 0,
-        "new_folds": 0,
-        "already": False,
-    }
-    run_key = f"finetunes/{recipe}/{ticker}/run-{foundation_version}.json"
-    if store.exists(run_key):
-        log.info("%s: fine-tuned from foundation %s before", ticker, foundation_version)
-        stored: dict[str, Any] = store.read_json(run_key)
-        run = _TickerRun(settings, store, manifest, recipe, ticker)
-        kept = [audit for audit in stored["audits"] if audit["name"] != "champion"]
-        facing = run.score_champion(stored["candidate"])
-        return {**stored, "audits": [*kept, *facing], "already": True, "new_folds": 0}
-    try:
-        done = _TickerRun(settings, store, manifest, recipe, ticker).run()
-    except NotEnoughData as error:
-        missing = {"missing_sessions": error.missing_sessions}
-        return {**result, "status": "no_folds", "reason": str(error), **missing}
-    except TransferGateError as error:
-        log.warning("%s failed: %s", ticker, error)
-        return {**result, "reason": str(error)}
-    result.update(done, status="trained")
-    store.write_once(run_key, json_bytes({**result, "already": True, "new_folds": 0}))
-    return result
-
-
-class _TickerRun:
+class TickerRun:
     """One ticker's way through training, scoring and recording."""
 
     def __init__(
@@ -116,10 +66,11 @@ class _TickerRun:
         self.burn_in = settings.finetune.optimiser.burn_in_sessions
         self.seed_parts = (settings.seed, recipe, ticker)
 
-    def run(self) -> dict[str, Any]:
+    def prepare(self) -> ArmsTask:
+        """Read the panel, and say what is to be trained: new folds, and the refit."""
         use_threads(self.settings.torch_threads)
         panel = load_panel(self.snapshot, [self.ticker]).to(choose_device(self.settings.device))
-        folds = self._folds(panel)
+        self.folds = folds = self._folds(panel)
         recorded = set(self.ledger.folds(self.recipe, self.ticker))
         new = [fold for fold in folds if fold.number not in recorded]
         refit = refit_fold(len(panel.sessions), self.walk_forward)
@@ -129,17 +80,33 @@ class _TickerRun:
         log.info(
             "%s: training %d new folds of %d, and the refit", self.ticker, len(new), len(folds)
         )
-        runs = train_arms(
-            panel,
-            [*new, refit],
-            foundations,
-            arms_of_fold=[(FINETUNED, SCRATCH)] * len(new) + [(FINETUNED,)],
+        arms = [(FINETUNED, SCRATCH)] * len(new) + [(FINETUNED,)]
+        return ArmsTask(panel, [*new, refit], foundations, arms, self.seed_parts)
+
+    def train(self, task: ArmsTask) -> list[ArmRun]:
+        """Train this ticker by itself; a killed one resumes from its last checkpoint."""
+        return train_arms(
+            task.panel,
+            task.folds,
+            task.foundations,
+            arms_of_fold=task.arms_of_fold,
             market=self.market,
             network=self.network,
             params=self.settings.finetune,
-            seed_parts=self.seed_parts,
+            seed_parts=task.seed_parts,
             on_progress=log_progress(f"fine-tuning {self.ticker}"),
+            checkpoint=Checkpoint(self.store, self.checkpoint_key),
         )
+
+    @property
+    def checkpoint_key(self) -> str:
+        """Where the training of this ticker by itself keeps its progress."""
+        return f"work/finetune-{self.recipe}-{self.manifest['version']}-{self.ticker}"
+
+    def record(self, task: ArmsTask, runs: Sequence[ArmRun]) -> dict[str, Any]:
+        """Score and record every new fold, publish the candidate, audit all of it."""
+        panel, folds, foundations = task.panel, self.folds, task.foundations
+        new = [fold for fold in task.folds if fold.test is not None]
         for number, fold in enumerate(new):
             arms = {run.arm: run for run in runs if run.fold.number == fold.number}
             self._record_fold(panel, fold, arms, select_models(foundations, [number]))

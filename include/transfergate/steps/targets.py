@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from transfergate.errors import SettingsError
 from transfergate.settings import Settings
@@ -38,3 +39,21 @@ def plan_finetune(
             f"{snapshot.manifest['tickers'][:20]}; name other targets or ingest their bars"
         )
     return wanted
+
+
+LEAST_TASKS = 8
+"""Tasks that are made before tickers share one: what a machine or a few workers run at once."""
+
+
+def plan_groups(
+    settings: Settings, foundation_version: str, targets: Sequence[str] | None = None
+) -> list[list[str]]:
+    """Return the target tickers as ``plan_finetune``, in groups that one task trains together.
+
+    Groups differ by one ticker at most. How tickers are grouped changes no result.
+    """
+    wanted = plan_finetune(settings, foundation_version, targets)
+    most = settings.finetune.tickers_per_task
+    tasks = min(len(wanted), max(LEAST_TASKS, -(-len(wanted) // most)))
+    bounds = [number * len(wanted) // tasks for number in range(tasks + 1)]
+    return [wanted[a:b] for a, b in pairwise(bounds)]

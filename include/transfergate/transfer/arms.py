@@ -3,7 +3,7 @@
 They share data, budget, grid of regularisation, early-stop rule and seeds; they differ only in the
 weights they start from and, as every fine-tuning does, in the learning rate (and, for the
 strategies ``head`` and ``partial``, in which parameters move). All models of a ticker, over folds,
-seeds, grid and arms, train as one stack.
+seeds, grid and arms, train as one stack; ``together.py`` puts several tickers into one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from transfergate.evaluation.splits import Fold, Window
 from transfergate.learning import (
+    Checkpoint,
     Scored,
     StackPlan,
     TrainingResult,
@@ -32,55 +33,11 @@ from transfergate.market.dynamics import cost_rates
 from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
 from transfergate.storage import content_hash
+from transfergate.transfer.arm_runs import FINETUNED, SCRATCH, ArmRun
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
 
-FINETUNED, SCRATCH = "finetuned", "scratch"
-
-
-@dataclass(frozen=True)
-class ArmRun:
-    """One arm in one fold: its K seeds at the grid's choice, and what that choice was made on.
-
-    Attributes:
-        choice: Index into the grid, or None for flat (no choice had a positive validation score).
-        validation_sharpe: Of the seed-mean validation returns, per grid choice, in grid order.
-        weights: The K chosen models, stacked; those of the best choice even when flat is chosen.
-        sessions: Sessions of the target ticker that training could read.
-        env_steps: Environment steps of all trained models, counted while they trained.
-        updates: Gradient updates of all trained models, counted likewise.
-        trained_models: Models that trained for this arm: one per seed and choice.
-        n_choices: Distinct choices among them.
-        validations: Times that each was scored on validation after training had begun.
-        last_session: Latest session (index in the panel) of which training read a return.
-        parameters: Numbers in one model, those of its critic in training included.
-        network: Hash of the names and shapes of its parameters.
-        features: Number of inputs.
-        costs: Basis points per unit of turnover, and timing, in which it traded.
-        learning_curve: Validation Sharpe ratio at each validation, mean over seeds, of the choice.
-        collapsed: Chosen models that hold nothing throughout validation; they count like all
-            others, in every mean and in every error.
-    """
-
-    arm: str
-    fold: Fold
-    seeds: tuple[int, ...]
-    choice: int | None
-    validation_sharpe: tuple[float, ...]
-    weights: Weights
-    sessions: int
-    env_steps: int
-    updates: int
-    trained_models: int
-    n_choices: int
-    validations: int
-    last_session: int
-    parameters: int
-    network: str
-    features: int
-    costs: tuple[float, str]
-    learning_curve: tuple[float, ...]
-    collapsed: int = 0
+__all__ = ["FINETUNED", "SCRATCH", "ArmRun", "ArmsStack", "ArmsTask", "score_window", "train_arms"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +46,80 @@ class _Model:
     fold: int
     seed: int
     choice: int
+
+
+@dataclass(frozen=True)
+class ArmsTask:
+    """What is to be trained of one ticker.
+
+    Attributes:
+        panel: The target ticker alone.
+        folds: Folds to train, the refit included where wanted.
+        foundations: One model per fold, in the same order.
+        arms_of_fold: Which arms each fold trains (the refit needs no control).
+        seed_parts: What the seeds are derived from, fold and seed number apart.
+    """
+
+    panel: Panel
+    folds: Sequence[Fold]
+    foundations: Weights
+    arms_of_fold: Sequence[tuple[str, ...]]
+    seed_parts: tuple[str | int, ...]
+
+
+class ArmsStack:
+    """The models of one task: a stack of their own, or a part of a larger one."""
+
+    def __init__(
+        self, task: ArmsTask, market: MarketParams, network: NetworkParams, params: FinetuneParams
+    ) -> None:
+        self.task, self.market, self.network, self.params = task, market, network, params
+        self._models = [
+            _Model(arm, fold, seed, choice)
+            for fold in range(len(task.folds))
+            for arm in task.arms_of_fold[fold]
+            for choice in range(len(params.grid))
+            for seed in range(params.n_seeds)
+        ]
+        models, folds = self._models, task.folds
+        self._seeds = [derive_seed(*task.seed_parts, folds[m.fold].name, m.seed) for m in models]
+        self.plan = _plan(models, self._seeds, folds, network, params)
+        self.weights = _starting_weights(
+            task.panel, models, self._seeds, task.foundations, market, network
+        )
+
+    def validate(self, weights: Weights) -> Tensor:
+        """Validation Sharpe ratio of each model, (S,)."""
+        return _validation_scores(
+            self.task.panel,
+            self._models,
+            self.task.folds,
+            weights,
+            self.market,
+            self.network,
+            self.params,
+        )
+
+    def runs(self, result: TrainingResult) -> list[ArmRun]:
+        """One run per arm and fold, from the result of these models alone."""
+        task, runs = self.task, []
+        for fold in range(len(task.folds)):
+            for arm in task.arms_of_fold[fold]:
+                members = [i for i, m in enumerate(self._models) if (m.arm, m.fold) == (arm, fold)]
+                run = _choose(
+                    task.panel,
+                    task.folds[fold],
+                    arm,
+                    members,
+                    self._seeds,
+                    result,
+                    self.market,
+                    self.network,
+                    self.params,
+                )
+                trials = len({self._models[i].choice for i in members})
+                runs.append(replace(run, n_choices=trials))
+        return runs
 
 
 def train_arms(
@@ -102,52 +133,29 @@ def train_arms(
     params: FinetuneParams,
     seed_parts: tuple[str | int, ...],
     on_progress: Progress | None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[ArmRun]:
     """Train every (arm, fold, seed, grid choice) of one ticker in one stack.
 
-    Args:
-        panel: The target ticker alone.
-        folds: Folds to train, the refit included where wanted.
-        foundations: One model per fold, in the same order.
-        arms_of_fold: Which arms each fold trains (the refit needs no control).
-        market: The market.
-        network: The network; both arms use it.
-        params: Budget, grid, learning-rate ratio and strategy.
-        seed_parts: What the seeds are derived from, fold and seed number apart.
-        on_progress: Called at a steady rhythm.
+    Arguments as of ``ArmsTask`` and ``train_stack``; ``params`` has budget, grid and strategy.
 
     Returns:
         One run per arm and fold.
     """
-    models = [
-        _Model(arm, fold, seed, choice)
-        for fold in range(len(folds))
-        for arm in arms_of_fold[fold]
-        for choice in range(len(params.grid))
-        for seed in range(params.n_seeds)
-    ]
-    seeds = [derive_seed(*seed_parts, folds[m.fold].name, m.seed) for m in models]
+    task = ArmsTask(panel, folds, foundations, arms_of_fold, seed_parts)
+    stack = ArmsStack(task, market, network, params)
     result = train_stack(
         panel,
-        _starting_weights(panel, models, seeds, foundations, market, network),
+        stack.weights,
         network,
         market,
         params.optimiser,
-        _plan(models, seeds, folds, network, params),
-        validate=lambda weights: _validation_scores(
-            panel, models, folds, weights, market, network, params
-        ),
-        checkpoint=None,
+        stack.plan,
+        validate=stack.validate,
+        checkpoint=checkpoint,
         on_progress=on_progress,
     )
-    runs = []
-    for fold in range(len(folds)):
-        for arm in arms_of_fold[fold]:
-            members = [i for i, m in enumerate(models) if m.arm == arm and m.fold == fold]
-            run = _choose(panel, folds[fold], arm, members, seeds, result, market, network, params)
-            trials = len({models[i].choice for i in members})
-            runs.append(replace(run, n_choices=trials))
-    return runs
+    return stack.runs(result)
 
 
 def _starting_weights(
