@@ -71,6 +71,7 @@ def run(name: str, *, quick: bool) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     lines = done.stdout.splitlines()
     return {
+        "command": " ".join(["python", *command[1:]]),
         "figures": dict(json.loads(lines[-1])) if done.returncode == 0 and lines else None,
         "seconds": time.monotonic() - begin,
         "load": [load, os.getloadavg()[0]],
@@ -114,7 +115,7 @@ def render(results: dict[str, dict[str, Any]], machine: str) -> str:
     for name, result in results.items():
         figures = result["figures"]
         load = " and ".join(f"{value:.1f}" for value in result["load"])
-        lines += ["", f"## {name}", "", f"`python -m benchmarks.{name} --json`"]
+        lines += ["", f"## {name}", "", f"`{result['command']}`"]
         lines += [
             f"took {result['seconds']:.0f} s on {result['when']}; load {load} before and after.",
             "",

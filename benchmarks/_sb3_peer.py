@@ -37,7 +37,16 @@ class PeerConfig:
 
     def describe(self) -> str:
         """Everything that differs from the library's defaults."""
-        return f"{self.name}: {self.num_envs} envs, {self.arguments or 'defaults'}"
+        plural = "s" if self.num_envs > 1 else ""
+        return f"{self.name}: {self.num_envs} env{plural}, {_said(self.arguments) or 'defaults'}"
+
+
+def _said(value: Any) -> str:
+    # Settings as a reader wants them: "n_steps 63, policy_kwargs (net_arch [64])".
+    if not isinstance(value, dict):
+        return value.__name__ if isinstance(value, type) else str(value)
+    parts = {k: f"({_said(v)})" if isinstance(v, dict) else _said(v) for k, v in value.items()}
+    return ", ".join(f"{name} {part}" for name, part in parts.items())
 
 
 def make_env(config: PeerConfig, panel: Panel, market: MarketParams, seed: int) -> VecEnv:

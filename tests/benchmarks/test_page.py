@@ -8,7 +8,8 @@ from benchmarks.__main__ import outcome, render
 
 
 def page(**figures: Any) -> str:
-    result = {"figures": figures, "seconds": 3.2, "load": [0.1, 1.0], "when": "today"}
+    result = {"command": "python -m benchmarks.learning --json", "figures": figures}
+    result |= {"seconds": 3.2, "load": [0.1, 1.0], "when": "today"}
     return render({"learning": result}, "2 processors")
 
 
@@ -39,5 +40,6 @@ def test_a_censored_peer_is_a_lower_bound_and_never_a_miss():
 
 
 def test_a_failed_benchmark_is_said():
-    text = render({"gate": {"figures": None, "seconds": 1, "load": [0], "when": "x"}}, "m")
+    failed = {"command": "c", "figures": None, "seconds": 1, "load": [0], "when": "x"}
+    text = render({"gate": failed}, "m")
     assert "It failed" in text
