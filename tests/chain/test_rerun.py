@@ -34,6 +34,9 @@ def test_second_run_changes_no_byte_and_says_so(
     first = run_chain(settings)
     assert first["features"]["created"] is True
     assert first["results"][0]["status"] == "trained", first["results"][0]["reason"]
+    parity = next(a for a in first["results"][0]["audits"] if a["name"] == "budget_parity")
+    for figure in ("collapsed", "flat_in_test"):  # of every arm, fold and seed: 3 folds, 3 seeds
+        assert all(0 <= n <= 9 for n in parity["figures"]["totals"][figure].values())
     before = _tree(settings.artefact_root)
     second = run_chain(settings)
     assert _tree(settings.artefact_root) == before
