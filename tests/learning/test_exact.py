@@ -7,6 +7,7 @@ from torch import Tensor
 from transfergate.learning.exact import evaluate_policy
 from transfergate.learning.update import SurrogateTerms, surrogate_gradient
 from transfergate.market import dynamics
+from transfergate.market.rewards import log_return
 
 START = 1
 
@@ -23,7 +24,7 @@ def problem(seed: int, sessions: int = 23, paths: int = 4, positions: int = 3) -
         0.02 * randn(sessions, paths), 0.02 * randn(sessions, paths), executable, grid, 1e-3
     )
     logits = randn(sessions, paths, positions, positions)
-    return {"logits": logits, "reward": 100 * dynamics.reward(net), "executable": executable}
+    return {"logits": logits, "reward": 100 * log_return(net), "executable": executable}
 
 
 def value_by_recursion(

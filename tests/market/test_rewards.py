@@ -201,6 +201,11 @@ def test_a_reward_of_the_path_has_no_table_and_says_what_has(name: str):
         reward_of(MARKETS["path_sharpe"]).table(returns(0, 3))
 
 
+def test_the_default_is_the_log_return_of_equity():
+    got = reward_of(MarketParams()).along(torch.tensor([0.1, -0.2], dtype=torch.float64))
+    assert got.tolist() == pytest.approx([math.log(1.1), math.log(0.8)])
+
+
 @pytest.mark.parametrize("name", REWARDS)
 def test_rewards_stay_finite_at_ruin_and_below(name: str):
     net = torch.tensor([0.01, -1.0, -3.0, 0.02], dtype=torch.float64)

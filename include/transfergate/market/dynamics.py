@@ -15,10 +15,7 @@ import torch
 from torch import Tensor
 
 from transfergate.market.panel import Panel
-from transfergate.market.rewards import log_return
 from transfergate.settings import MarketParams
-
-reward = log_return  # the default one
 
 Array = TypeVar("Array", Tensor, npt.NDArray[np.float64])
 

@@ -97,11 +97,7 @@ def planted_panel(
     noise_features = n_noise if n_features is None else n_features - _PLANTED_FEATURES
     rng = np.random.default_rng(seed)
     shape = (n_tickers, n_sessions)
-    own = math.sqrt(1.0 - params.phi**2) if params.kind == "ar" else 1.0
-    innovation = params.daily_volatility * own
-    share = params.overnight_share
-    overnight = innovation * np.sqrt(share) * rng.standard_normal(shape)
-    intraday = innovation * np.sqrt(1.0 - share) * rng.standard_normal(shape)
+    overnight, intraday = _unpredictable(params, shape, rng)
     _plant(params, overnight, intraday, np.random.default_rng([seed, 1]))
     signal = np.clip(observed_signal(params, overnight + intraday), -MAX_FEATURE, MAX_FEATURE)
     noise = rng.standard_normal((*shape, noise_features))
@@ -117,6 +113,16 @@ def planted_panel(
         tradable=torch.from_numpy(tradable),
         ready=torch.ones(shape, dtype=torch.bool),
     )
+
+
+def _unpredictable(
+    params: PlantedParams, shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    own = math.sqrt(1.0 - params.phi**2) if params.kind == "ar" else 1.0
+    innovation, share = params.daily_volatility * own, params.overnight_share
+    overnight = innovation * np.sqrt(share) * rng.standard_normal(shape)
+    intraday = innovation * np.sqrt(1.0 - share) * rng.standard_normal(shape)
+    return overnight, intraday
 
 
 def _plant(
