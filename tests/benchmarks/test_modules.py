@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"ours", "peer", "peer_name", "ratio"}
 EXPECTED = {
+    "encoders": ("encoder_", None),
     "market": ("env_steps_per_s_finrl_1core", "finrl"),
     "learning": ("mlp_sharpe_at_the_end", None),
     "recurrent": ("lstm128_sharpe_at_the_end", None),

@@ -8,7 +8,7 @@ from transfergate.settings import MarketParams, NetworkParams, OptimiserParams, 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.mark.parametrize("encoder", ["gru", "lstm", "mlp"])
+@pytest.mark.parametrize("encoder", ["gru", "lstm", "mlp", "transformer", "resnet_lstm"])
 def test_training_on_the_gpu_equals_the_cpu(encoder: str):
     panel, market = planted_panel(3, 300, n_noise=3), MarketParams()
     network = NetworkParams(encoder=encoder, encoder_units=8, head_units=8)

@@ -21,12 +21,14 @@ Beltagy, Peters & Cohan 2020 (sliding window).
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from transfergate.learning.encoders.base import Draw, EncoderTrace, Parameters, tempered
 from transfergate.learning.encoders.segments import Carry, run_segments
@@ -121,12 +123,14 @@ def _attention(
     known = torch.cat([before, own], 1)
     near: Tensor = _Near.apply(known, band // _QUERIES)  # type: ignore[no-untyped-call]
     keys, values = near.view(-1, band + _QUERIES, 2, heads, units).unbind(2)
-    read = functional.scaled_dot_product_attention(
-        queries.reshape(len(keys), _QUERIES, heads, units).transpose(1, 2),
-        keys.transpose(1, 2),
-        values.transpose(1, 2),
-        attn_mask=bias,
-    )
+    # On CUDA the fused kernels' backward passes add up in no fixed order; plain products do.
+    with sdpa_kernel(SDPBackend.MATH) if projected.is_cuda else nullcontext():
+        read = functional.scaled_dot_product_attention(
+            queries.reshape(len(keys), _QUERIES, heads, units).transpose(1, 2),
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            attn_mask=bias,
+        )
     return read.transpose(1, 2).reshape(rows, -1, heads * units), known[:, sessions:][:, :band]
 
 
