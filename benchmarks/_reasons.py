@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+SEARCHED = (
+    "The peer's settings were searched on the very market that it is judged on: with a discount of "
+    "0.8 and a lambda of 0.2, where the signal lasts a day, PPO learns about ten times sooner than "
+    "with the usual ones (see the row of the usual discount)."
+)
 REASONS = {
     "env_steps_per_s_gym_anytrading": (
-        "Its step does less than ours: no cost, no position in the observation, prices already "
-        "gathered."
+        "Its step does less than ours: no cost, no position in the observation, one price series."
+    ),
+    "mlp_s_to_90pct": SEARCHED,
+    "mlp_steps_per_s_vs_SB3_PPO_16": (
+        "Batches of 1,008 in five epochs are faster and learn no worse than the smaller ones that "
+        "the goal was set against."
+    ),
+    "lstm128_steps_per_s_vs_RecurrentPPO_32": (
+        "Two epochs, and one LSTM for actor and critic, make this peer twice as fast as the one "
+        "that the goal was set against, and it learns no worse; a quarter to a third of the "
+        "machine's matrix-product rate is reached (see roofline)."
     ),
 }
 

@@ -1,7 +1,8 @@
 """Steps of the environment alone, with peers: ``python -m benchmarks.market --json``.
 
 One stock, episodes of 252 decisions, 32 features in the observation, random actions drawn before
-the clock starts, wall time. Ours: ``MarketVectorEnv`` (short or flat or long, costs, execution at
+the clock starts. One core: CPU seconds, wall seconds where processes are used; two cores: wall
+seconds. Ours: ``MarketVectorEnv`` (short or flat or long, costs, execution at
 the next open). Peers: FinRL's ``StockTradingEnv`` (one stock, 32 indicators) and gym-anytrading's
 ``StocksEnv`` (window 1, 32 signal features), each in Stable-Baselines3's ``DummyVecEnv`` with 1 and
 16 environments and in ``SubprocVecEnv`` with 4: the best of the three counts.
@@ -19,6 +20,7 @@ import numpy as np
 from benchmarks._harness import (
     Figures,
     alternate,
+    clock,
     core_counts,
     figure,
     finish,
@@ -36,16 +38,18 @@ WRAPPERS = (("dummy", 1), ("dummy", 16), ("subproc", 4))
 GOAL = 100.0
 
 
-def our_rate(num_envs: int, seconds: float) -> float:
+def our_rate(num_envs: int, seconds: float, now: Callable[[], float]) -> float:
     """Environment steps per second of our vector environment."""
     panel = planted_panel(1, 2520, n_noise=N_FEATURES - 1)
     env = MarketVectorEnv(num_envs, panel, None, EpisodeParams(None, 0, None, EPISODE))
     env.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 3, (64, num_envs))
-    return _rate(lambda i: env.step(actions[i % 64]), num_envs, seconds)
+    return _rate(lambda i: env.step(actions[i % 64]), num_envs, seconds, now)
 
 
-def peer_rate(peer: str, wrapper: str, num_envs: int, seconds: float) -> float:
+def peer_rate(
+    peer: str, wrapper: str, num_envs: int, seconds: float, now: Callable[[], float]
+) -> float:
     """The same of a peer's environment in Stable-Baselines3's vector wrapper."""
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
@@ -61,30 +65,36 @@ def peer_rate(peer: str, wrapper: str, num_envs: int, seconds: float) -> float:
             actions: Any = rng.integers(0, env.action_space.n, (64, num_envs))
         else:
             actions = rng.uniform(-1, 1, (64, num_envs, *env.action_space.shape))
-        return _rate(lambda i: env.step(actions[i % 64]), num_envs, seconds)
+        clocked = time.perf_counter if wrapper == "subproc" else now
+        return _rate(lambda i: env.step(actions[i % 64]), num_envs, seconds, clocked)
     finally:
         env.close()
 
 
-def _rate(step: Callable[[int], Any], num_envs: int, seconds: float) -> float:
+def _rate(
+    step: Callable[[int], Any], num_envs: int, seconds: float, now: Callable[[], float]
+) -> float:
     # More than one episode, so that restarts are in the figure.
-    count, begin = 0, time.perf_counter()
-    while count < 2 * EPISODE or time.perf_counter() - begin < seconds:
+    count, begin = 0, now()
+    while count < 2 * EPISODE or now() - begin < seconds:
         step(count)
         count += 1
-        if count >= 16 and time.perf_counter() - begin > 3 * seconds:
+        if count >= 16 and now() - begin > 3 * seconds:
             break
-    return count * num_envs / (time.perf_counter() - begin)
+    return count * num_envs / (now() - begin)
 
 
 def measure(cores: int, rounds: int, *, quick: bool) -> Figures:
     seconds, rounds, sizes = (0.05, 1, SIZES[:1]) if quick else (1.0, rounds, SIZES)
-    runs = {f"ours_{n}": partial(our_rate, n, seconds) for n in sizes}
+    now = clock(cores)
+    runs = {f"ours_{n}": partial(our_rate, n, seconds, now) for n in sizes}
     wrappers = WRAPPERS[:1] if quick else WRAPPERS
     have = [name for name in PEERS if installed(name) and installed("stable-baselines3")]
     for name in have:
         for wrapper, count in wrappers:
-            runs[f"{name}_{wrapper}_{count}"] = partial(peer_rate, name, wrapper, count, seconds)
+            runs[f"{name}_{wrapper}_{count}"] = partial(
+                peer_rate, name, wrapper, count, seconds, now
+            )
     rates, _ = alternate(runs, rounds)
     best = max((name for name in rates if name.startswith("ours_")), key=rates.__getitem__)
     figures: Figures = {}
