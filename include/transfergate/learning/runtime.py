@@ -11,6 +11,8 @@ from functools import cache
 
 import torch
 
+from transfergate.learning.distributed import local_device
+
 log = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -45,10 +47,13 @@ def _keep_buffers_mapped() -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """``cpu`` or ``cuda`` as named; with ``auto``, CUDA when there is one."""
+    """``cpu`` or ``cuda`` as named; with ``auto``, CUDA when there is one.
+
+    Among several processes that share a training, each takes the GPU of its number.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return local_device(name) if name == "cuda" else torch.device(name)
 
 
 def use_threads(n_threads: int) -> None:

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     seed: int = Field(20_260_101, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     torch_threads: int = Field(1, ge=1, le=256)
+    torch_processes: int = Field(
+        1, ge=1, le=256, description="that share a pre-training on this machine, by torchrun"
+    )
     warehouse_wait_seconds: float = Field(60.0, ge=0.0)
     mlflow_tracking_uri: str | None = None
     fallback_serving: Literal["flat"] = "flat"

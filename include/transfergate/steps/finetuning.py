@@ -22,9 +22,9 @@ from transfergate.steps.folds import target_folds
 from transfergate.steps.pretraining import (
     foundation_weights,
     load_panel,
-    log_progress,
     publish,
 )
+from transfergate.steps.progress import log_progress
 from transfergate.storage import ArtefactStore, Snapshot, content_hash, json_bytes, open_snapshot
 from transfergate.transfer import audits
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, ArmsTask, train_arms

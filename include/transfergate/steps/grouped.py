@@ -10,7 +10,8 @@ from transfergate.errors import NotEnoughData, TransferGateError
 from transfergate.learning import Checkpoint
 from transfergate.settings import Settings
 from transfergate.steps.finetuning import TickerRun
-from transfergate.steps.pretraining import log_progress, read_foundation
+from transfergate.steps.pretraining import read_foundation
+from transfergate.steps.progress import log_progress
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.transfer.arms import ArmRun, ArmsTask
 from transfergate.transfer.recipe import document_hash, recipe_document

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transfergate.errors import RegistryError
 from transfergate.evaluation.splits import Fold
-from transfergate.learning import Checkpoint, TrainingProgress, Weights, select_models
+from transfergate.learning import Checkpoint, Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel, build_panel
 from transfergate.settings import Settings
 from transfergate.steps.described import last_described
+from transfergate.steps.progress import log_progress
 from transfergate.storage import (
     ArtefactStore,
     Snapshot,
@@ -29,8 +29,6 @@ from transfergate.transfer.recipe import document_hash, foundation_document
 from transfergate.transfer.universe import resolve_universe
 
 log = logging.getLogger(__name__)
-
-PROGRESS_SECONDS = 5.0
 
 
 def pretrain_foundation(
@@ -71,6 +69,11 @@ def pretrain_foundation(
     )
     if store.exists(f"foundations/{version}"):
         log.info("foundation %s exists, trained on the same snapshot: nothing to do", version)
+        return version
+    if settings.torch_processes > 1:
+        from transfergate.steps.ranks import pretrain_by_ranks
+
+        pretrain_by_ranks(settings, snapshot_id, sources, targets)
         return version
     use_threads(settings.torch_threads)
     panel = load_panel(snapshot, tickers).to(choose_device(settings.device))
@@ -196,27 +199,3 @@ def publish(
         (folder / name).write_bytes(json_bytes(document))
 
     return store.publish_folder(key, write)
-
-
-def log_progress(what: str) -> Any:
-    """A callback that logs a progress line every few seconds, and at the end."""
-    last = [0.0]
-
-    def report(progress: TrainingProgress) -> None:
-        now = time.monotonic()
-        if progress.update < progress.n_updates and now - last[0] < PROGRESS_SECONDS:
-            return
-        last[0] = now
-        log.info(
-            "%s: update %d of %d (%.0f %%), objective %+.2e, best validation Sharpe %+.2f "
-            "(means over %d models)",
-            what,
-            progress.update,
-            progress.n_updates,
-            100.0 * progress.update / progress.n_updates,
-            float(progress.objective.mean()),
-            float(progress.best_score.mean()),
-            len(progress.best_score),
-        )
-
-    return report

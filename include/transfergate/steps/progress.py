@@ -1,0 +1,56 @@
+"""Lines in the log that say how far a training is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from transfergate.learning import TrainingProgress
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 5.0
+
+
+def log_progress(
+    what: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[TrainingProgress], None]:
+    """A callback that logs a line every few seconds, and at the end.
+
+    It says the share done, trained environment steps per second and the time left at that rate,
+    both since this process began: a resumed training counts from where it resumed.
+    """
+    begun, last, before = clock(), [0.0], [-1]
+
+    def report(progress: TrainingProgress) -> None:
+        if before[0] < 0:
+            before[0] = progress.update - 1
+        now = clock()
+        if progress.update < progress.n_updates and now - last[0] < PROGRESS_SECONDS:
+            return
+        last[0] = now
+        per_update = max(now - begun, 1e-9) / (progress.update - before[0])
+        log.info(
+            "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; objective %+.2e, best "
+            "validation Sharpe %+.2f (means over %d models)",
+            what,
+            progress.update,
+            progress.n_updates,
+            100.0 * progress.update / progress.n_updates,
+            progress.env_steps / per_update,
+            _duration((progress.n_updates - progress.update) * per_update),
+            float(progress.objective.mean()),
+            float(progress.best_score.mean()),
+            len(progress.best_score),
+        )
+
+    return report
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
