@@ -4,9 +4,9 @@
 ``train_together`` on groups of tickers, validations and choice of the arms included. A share of the
 tickers and of the updates is timed in CPU seconds and multiplied; that both are linear is measured
 beside it (``linear_*``: cost per fit of half as many tickers, and cost per update of half as many
-updates, over the cost used; 1 is linear). Two cores have half of the CPU seconds as wall time, since
-tasks share nothing. The peer is the same work with one ticker a stack, as it was before. Grid trials
-(times 3 by default) and the folds' foundations are given beside it.
+updates, over the cost used; 1 is linear). Two cores take half of the CPU seconds as wall time, for
+tasks share nothing. The peer is the same work with one ticker a stack, as it was before. Trials of
+the grid (times 3 by default) and the folds' foundations are given beside it.
 """
 
 from __future__ import annotations
