@@ -89,7 +89,7 @@ def evaluator(where: Arena) -> Any:
 
 
 def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
-    tickers, unseen, sessions = (4, 2, 504) if quick else (128, 32, 2520)
+    tickers, unseen, sessions = (4, 2, 756) if quick else (128, 32, 2520)
     where = arena(PLANTED, MARKET, tickers=tickers, unseen=unseen, sessions=sessions)
     learning = LEARNING.model_copy(update={"n_updates": 2, "n_validations": 2})
     learning = learning if quick else LEARNING

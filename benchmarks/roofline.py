@@ -126,7 +126,7 @@ def breakdown(
 
 def measure(cores: int, rounds: int, *, quick: bool) -> Figures:
     now, seconds, rounds = clock(cores), 0.02 if quick else 0.5, 1 if quick else rounds
-    panel = planted_panel(4 if quick else 32, 504 if quick else 2520, n_features=32)
+    panel = planted_panel(4 if quick else 32, 756 if quick else 2520, n_features=32)
     runs = {
         f"mm {n} x {n} x {n}": partial(product_rate, n, n, n, seconds, now)
         for n in (SQUARES[:1] if quick else SQUARES)
