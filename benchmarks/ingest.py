@@ -1,8 +1,9 @@
 """What it costs to judge and load daily bars: ``python -m benchmarks.ingest --json``.
 
-A synthetic panel of N tickers x 5,040 sessions is written as Parquet and ingested by the public
-steps, each size in a process of its own: wall, CPU, peak memory, and where the CPU goes.
-Beside it, in its own process: pandas reading the same file. More: ``--tickers 30,500,5000``.
+A synthetic panel of N tickers x 5,040 sessions is written as Parquet files of 100 tickers and
+ingested by the public steps, each size in a process of its own: wall, CPU, peak memory, and where
+the CPU goes. Beside it, in its own process: pandas reading the same files, one after another, and
+putting them together. More: ``--tickers 30,500,5000``; ``--peak`` leaves pandas out.
 """
 
 from __future__ import annotations
@@ -30,13 +31,12 @@ import pyarrow.parquet as pq
 SESSIONS = 5040
 
 
-def write_panel(path: Path, tickers: int) -> None:
-    """Geometric random walks before 2021, one row group for each 100 tickers."""
+def write_panel(folder: Path, tickers: int) -> None:
+    """Geometric random walks before 2021, one file for each 100 tickers."""
     from transfergate.calendars import exchange_sessions
 
     days = exchange_sessions("XNYS", date(2000, 1, 1), date(2020, 12, 31))[-SESSIONS:]
     stream = np.random.default_rng(7)
-    writer = None
     for first in range(0, tickers, 100):
         names = [f"T{i:04d}" for i in range(first, min(first + 100, tickers))]
         close = 50 * np.exp(
@@ -55,10 +55,7 @@ def write_panel(path: Path, tickers: int) -> None:
                 "volume": stream.integers(10**5, 10**7, close.size).astype(float),
             }
         )
-        writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
-        writer.write_table(part)
-    assert writer is not None
-    writer.close()
+        pq.write_table(part, folder / f"panel_{first:05d}.parquet", compression="zstd")
 
 
 @contextmanager
@@ -96,7 +93,8 @@ def measured(work: Callable[[dict[str, float]], Any]) -> dict[str, Any]:
 
 
 def read_with_pandas(panel: Path) -> dict[str, Any]:
-    return measured(lambda spent: len(pd.read_parquet(panel)))
+    files = sorted(panel.glob("*.parquet"))
+    return measured(lambda spent: len(pd.concat([pd.read_parquet(file) for file in files])))
 
 
 def ingest(panel: Path, home: Path) -> dict[str, Any]:
@@ -104,23 +102,22 @@ def ingest(panel: Path, home: Path) -> dict[str, Any]:
     from contextlib import ExitStack
 
     from transfergate import steps, warehouse
-    from transfergate.quality import validation
+    from transfergate.quality import gx_run, validation
     from transfergate.settings import Settings
     from transfergate.steps import history
-    from transfergate.steps import ingest as step
+    from transfergate.steps import validating as step
 
-    source = {"kind": "files", "root": str(panel.parent), "prices": "adjusted"}
-    settings = Settings(home=home, sources={"panel": source}, ingest={"batch_tickers": 10_000})
+    source = {"kind": "files", "root": str(panel), "prices": "adjusted"}
+    settings = Settings(home=home, sources={"panel": source})
     parts = [
-        (step, "_received", "read landing, warehouse's history"),
+        (step, "_received", "look at all rows, read the warehouse's history"),
         (history.warehouse, "derive_checks", "relational checks in SQL"),
-        (validation, "_run", "Great Expectations"),
+        (gx_run.GxRun, "validate", "Great Expectations"),
         (validation, "publish_gx_pages", "pages"),
+        (gx_run.GxRun, "publish", "pages"),
         (step.quality, "write_batch_page", "pages"),
         (step.quality, "write_index", "pages"),
-        (step, "parquet_bytes", "write Parquet"),
-        (step.quality, "report_of", "sort rows, report"),
-        (step.quality, "split_rows", "sort rows, report"),
+        (step, "_write_rows", "write accepted and quarantined rows"),
         (warehouse, "load_batch", "load"),
     ]
 
@@ -161,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     parser.add_argument("--tickers", default="30,500", help="sizes, by comma")
+    parser.add_argument("--peak", action="store_true", help="without pandas beside it")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "PANEL", "HOME"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -171,17 +169,17 @@ def main() -> None:
     figures: dict[str, Any] = {}
     for size in (int(text) for text in arguments.tickers.split(",")):
         with tempfile.TemporaryDirectory(prefix="transfergate-ingest-") as folder:
-            panel = Path(folder) / "in" / "panel.parquet"
-            panel.parent.mkdir()
+            panel = Path(folder) / "in"
+            panel.mkdir()
             write_panel(panel, size)
             ours = alone("ours", panel, Path(folder) / "var")
-            peer = alone("pandas", panel, Path(folder) / "var")
+            peer = {} if arguments.peak else alone("pandas", panel, Path(folder) / "var")
         for name, unit in (("wall_s", "wall_s"), ("cpu_s", "cpu_s"), ("peak_gib", "peak_gib")):
             figures[f"ingest_{size}_tickers_{unit}"] = {
                 "ours": ours[name],
-                "peer": peer[name],
-                "peer_name": "pandas.read_parquet of the same file",
-                "ratio": peer[name] / ours[name],
+                "peer": peer.get(name),
+                "peer_name": "pandas.read_parquet of the same files" if peer else "none",
+                "ratio": peer[name] / ours[name] if peer else None,
             }
         for label, seconds in ours["spent_s"].items():
             key = f"ingest_{size}_tickers_{label}_cpu_s"

@@ -261,6 +261,7 @@ def _import_everything() -> None:
     import transfergate.steps.chain
     import transfergate.steps.features
     import transfergate.steps.ingest
+    import transfergate.steps.validating
     import transfergate.warehouse.publish  # noqa: F401
 
 

@@ -23,26 +23,12 @@ def exchange_sessions(calendar: str, first: date, last: date) -> tuple[date, ...
     Raises:
         SettingsError: If there is no such calendar.
     """
-    import exchange_calendars
     import pandas as pd
-    from exchange_calendars.errors import InvalidCalendarName
 
-    try:
-        whole = exchange_calendars.get_calendar(calendar)
-    except InvalidCalendarName as error:
-        raise SettingsError(
-            f"sources.<name>.calendar: there is no exchange calendar {calendar!r}; expected a code "
-            f"of exchange_calendars such as XNYS, XNAS, XLON, XBOM or 24/5: correct the setting"
-        ) from error
-    start = _within(pd.Timestamp(first), whole)
-    end = _within(pd.Timestamp(last), whole)
-    if start > end:
+    known = _calendar(calendar, first, last)
+    if known is None:
         return ()
-    # A calendar wants at least one session within its bounds: look a fortnight around.
-    fortnight = pd.Timedelta(days=14)
-    sessions = exchange_calendars.get_calendar(
-        calendar, start=_within(start - fortnight, whole), end=_within(end + fortnight, whole)
-    ).sessions
+    sessions = known.sessions
     inside = sessions[(sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))]
     return tuple(session.date() for session in inside)
 
@@ -57,11 +43,47 @@ def early_closes(calendar: str, first: date, last: date) -> tuple[date, ...]:
     sessions = exchange_sessions(calendar, first, last)
     if not sessions:
         return ()
-    import exchange_calendars
-
-    known = exchange_calendars.get_calendar(calendar, start=sessions[0], end=sessions[-1])
+    known = _calendar(calendar, sessions[0], sessions[-1])
     early = {session.date() for session in known.early_closes}
     return tuple(session for session in sessions if session in early)
+
+
+_built: dict[str, Any] = {}
+
+
+def _calendar(name: str, first: date, last: date) -> Any:
+    # The calendar of a span, None of an empty one. To build one costs up to a second, the more the
+    # longer it is: one that was built for more is taken again.
+    import exchange_calendars
+    import pandas as pd
+
+    if name not in exchange_calendars.get_calendar_names():
+        raise SettingsError(
+            f"sources.<name>.calendar: there is no exchange calendar {name!r}; expected a code "
+            f"of exchange_calendars such as XNYS, XNAS, XLON, XBOM or 24/5: correct the setting"
+        )
+    if first > last:
+        return None
+    # A calendar wants at least one session within its bounds: look a fortnight around.
+    fortnight = pd.Timedelta(days=14)
+    start, end = pd.Timestamp(first) - fortnight, pd.Timestamp(last) + fortnight
+    known = _built.get(name)
+    if known is not None and known[0] <= start and end <= known[1]:
+        return known[2]
+    try:
+        built = exchange_calendars.get_calendar(name, start=start, end=end)
+    except ValueError:
+        # Beyond what the calendar knows; only one that is built says how far that goes.
+        whole = exchange_calendars.get_calendar(name)
+        low, high = _within(pd.Timestamp(first), whole), _within(pd.Timestamp(last), whole)
+        if low > high:
+            return None
+        return exchange_calendars.get_calendar(
+            name, start=_within(low - fortnight, whole), end=_within(high + fortnight, whole)
+        )
+    if known is None or end - start > known[1] - known[0]:
+        _built[name] = (start, end, built)
+    return built
 
 
 def _within(day: Any, calendar: Any) -> Any:

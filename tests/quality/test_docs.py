@@ -14,6 +14,7 @@ import pytest
 from transfergate.calendars import exchange_sessions
 from transfergate.quality import (
     BatchContext,
+    JudgedRows,
     report_of,
     split_rows,
     validate_frame,
@@ -61,7 +62,7 @@ def site(clean, tmp_path_factory) -> Path:
         derived = derive_checks(bars_table(frame), sessions, PROJECT_ROOT / "sql")
         context = BatchContext(batch_id, ())
         validation = validate_frame(derived, QualityParams(), context, store)
-        report = {"batch_id": batch_id, **HEADER, **report_of(validation, derived)}
+        report = {"batch_id": batch_id, **HEADER, **report_of(validation, JudgedRows.of(derived))}
         write_batch_page(store, report)
         if validation.reasons:
             write_quarantine_page(store, report, split_rows(bars_table(frame), validation)[1])
@@ -137,7 +138,7 @@ def test_what_a_batch_says_cannot_break_out_of_the_page(clean, tmp_path):
     store = ArtefactStore(tmp_path)
     derived = derive_checks(bars_table(frame), [], PROJECT_ROOT / "sql")
     validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
-    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     assert "<script>" not in write_batch_page(store, report).read_text()
     assert pd.notna(report["refusals"][0])
 
@@ -150,7 +151,7 @@ def test_the_quarantine_page_holds_every_row_and_runs_nothing_that_a_batch_says(
     store = ArtefactStore(tmp_path)
     derived = derive_checks(bars_table(frame), exchange_sessions(*SPAN), PROJECT_ROOT / "sql")
     validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
-    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     rows = split_rows(bars_table(frame), validation)[1]
     released = {7: {"who": "Ada", "why": "it is so", "known_at": "2021-01-04T22:00:00+00:00"}}
     page = write_quarantine_page(store, report, rows, released).read_text()
@@ -173,7 +174,7 @@ def test_a_page_of_many_rows_shows_some_of_every_ticker_and_rule(clean, tmp_path
     store = ArtefactStore(tmp_path)
     derived = derive_checks(bars_table(frame), exchange_sessions(*SPAN), PROJECT_ROOT / "sql")
     validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
-    report = {"batch_id": "b", **HEADER, **report_of(validation, derived)}
+    report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     rows = split_rows(bars_table(frame), validation)[1]
     page = write_quarantine_page(store, report, rows).read_text()
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])

@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 
 from transfergate.calendars import exchange_sessions
-from transfergate.quality import BatchContext, report_of, split_rows, validate_frame
+from transfergate.quality import BatchContext, JudgedRows, report_of, split_rows, validate_frame
 from transfergate.settings import PROJECT_ROOT, QualityParams
 from transfergate.sources import SampleSource
 from transfergate.sources.base import bars_table
@@ -135,7 +135,7 @@ def test_wrong_columns_and_types_refuse_the_batch(clean, tmp_path):
     assert {text.split(":")[0] for text in validation.refusals} == {
         "schema", "type_open", "type_close"
     }  # fmt: skip
-    assert report_of(validation, wrong)["received"] == len(clean)
+    assert report_of(validation, JudgedRows.of(wrong))["received"] == len(clean)
 
 
 def test_suspicions_warn_and_load(clean, judge):

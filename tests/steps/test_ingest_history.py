@@ -98,3 +98,34 @@ def test_rows_judged_before_an_action_are_judged_anew_with_it(settings):
 def test_an_impossible_action_is_refused_before_rows_are_judged(settings):
     with pytest.raises(BarsRejected, match=r"actions of files: .*expected .*split or dividend"):
         ingest(settings, bars(0, 60), {**SPLIT, "kind": "merger"})
+
+
+def test_a_split_that_is_taken_back_is_reported_for_the_jump_that_it_leaves(settings):
+    ingest(settings, bars(0, 90), SPLIT)
+    loaded = ingest(settings, bars(88, 90), {**SPLIT, "value": None})
+    assert (loaded["loaded"], loaded["quarantined"]) == (4, 0)
+    store = ArtefactStore(settings.artefact_root)
+    report = store.read_json(f"batches/{loaded['batch_id']}/validation.json")
+    (found,) = [item for item in report["expectations"] if item["rule"] == "retracted_split"]
+    assert (found["severity"], found["passed"]) == ("warning", False)
+    assert found["found"] == f"AAA {DAYS[60]}: 2 new shares for one old"
+    page = store.path(f"data_docs/batches/{loaded['batch_id']}.html").read_text()
+    assert "taken back" in page
+
+
+def test_expectations_beside_bars_are_found_by_the_folders_url(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    bars(0, 60).to_csv(folder / "bars.csv", index=False)
+    (folder / "own.toml").write_text(
+        '[[expectations]]\nexpectation = "ExpectColumnValuesToBeBetween"\nrule = "dear"\n'
+        'column = "close"\nmin_value = 1000\nseverity = "warning"\n'
+    )
+    source = {"kind": "files", "root": folder.as_uri(), "expectations": "own.toml",
+              "ignore": ["*.toml"]}  # fmt: skip
+    settings = Settings(home=tmp_path / "var", sources={"files": source})
+    plan = steps.plan_ingest(settings, source="files")
+    landing = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
+    batch = steps.validate_bars(settings, plan, landing)
+    report = ArtefactStore(settings.artefact_root).read_json(f"batches/{batch}/validation.json")
+    assert [item["rows"] for item in report["expectations"] if item["rule"] == "dear"] == [120]

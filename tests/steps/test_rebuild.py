@@ -191,7 +191,7 @@ def test_the_command_writes_files_and_json(settings, tmp_path, capsys, monkeypat
     ("arguments", "message"),
     [
         (["ZZZ"], "ZZZ of source 'files': no bar as of .*AAA, BBB, ^IDX"),
-        (["AAA", "--as-of", "2019-12-31"], "there are bars of no ticker"),
+        (["AAA", "--as-of", "2019-12-31"], "no bar of this source was loaded by.*ingest --source"),
         (["AAA", "--as-of", "yesterday"], "neither a date nor a moment"),
         (["AAA", "--csv", "/proc/nowhere/bars.csv"], "cannot be written"),
     ],

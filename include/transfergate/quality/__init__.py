@@ -7,8 +7,9 @@ from transfergate.quality.browse import rule_of, write_quarantine_page
 from transfergate.quality.declared import DeclaredExpectation, parse_expectations
 from transfergate.quality.pages import report_key, write_batch_page, write_index
 from transfergate.quality.report import QUARANTINE_SCHEMA, findings_of, report_of, split_rows
+from transfergate.quality.rows import JudgedRows
 from transfergate.quality.suite import BarValues, BatchContext
-from transfergate.quality.validation import validate_frame
+from transfergate.quality.validation import validate_frame, validate_portions
 from transfergate.quality.verdicts import Validation
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "BarValues",
     "BatchContext",
     "DeclaredExpectation",
+    "JudgedRows",
     "Validation",
     "findings_of",
     "parse_expectations",
@@ -24,6 +26,7 @@ __all__ = [
     "rule_of",
     "split_rows",
     "validate_frame",
+    "validate_portions",
     "write_batch_page",
     "write_index",
     "write_quarantine_page",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OWN = ("expectation", "rule", "text", "severity", "tickers")
 _SEVERITIES = ("critical", "warning", "info")
 _RULE = re.compile(r"[a-z][a-z0-9_]{0,59}")
-_COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
+COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
 # What Great Expectations' classes carry for itself, and what we set.
 _HIDDEN = {
     *("id", "meta", "notes", "result_format", "catch_exceptions", "rendered_content"),
@@ -149,7 +149,7 @@ def _built(item: DeclaredExpectation, columns: Sequence[str]) -> Expectation:
             f"{item.where}: {item.expectation} has no argument {unknown[0]!r}"
             f"{_meant(unknown[0], arguments)}; it has {', '.join(arguments)}"
         )
-    for name in _COLUMN_ARGUMENTS:
+    for name in COLUMN_ARGUMENTS:
         asked = item.arguments.get(name, [])
         for column in [asked] if isinstance(asked, str) else asked:
             if column not in columns:

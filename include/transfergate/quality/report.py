@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from transfergate.quality.browse import rule_of
+from transfergate.quality.rows import JudgedRows
 from transfergate.quality.verdicts import Outcome, Validation
 from transfergate.storage.bars import BAR_SCHEMA, LANDING_SCHEMA
 
@@ -30,73 +31,77 @@ _SAMPLE_ROWS = 20
 _SHOWN = ("adjusted_return", "split_ratio", "missing_sessions", "sessions_behind", "copy_number")
 
 
-def split_rows(bars: pa.Table, validation: Validation) -> tuple[pa.Table, pa.Table]:
+def split_rows(
+    bars: pa.Table, validation: Validation, first_row: int = 0
+) -> tuple[pa.Table, pa.Table]:
     """Accepted rows in the bars' schema, and quarantined rows with row_id and reasons.
 
     Args:
-        bars: The batch in the landing zone's schema, or one that breaks it and was refused.
+        bars: The batch, or some of its rows in their order, in the landing zone's schema; or one
+            that breaks it and was refused.
         validation: Its judgement.
+        first_row: Number of the first of these rows in the batch.
 
     Returns:
         Of a refused batch: none and all.
     """
-    row_ids = sorted(validation.reasons)
+    places = np.searchsorted(validation.row_ids, [first_row, first_row + bars.num_rows])
+    row_ids = validation.row_ids[slice(*places)]
     kept = np.ones(bars.num_rows, dtype=bool)
-    kept[row_ids] = False
-    refused = bars.take(pa.array(row_ids, pa.int64()))
-    quarantine = refused.add_column(0, "row_id", pa.array(row_ids, pa.int64())).append_column(
-        "reasons", pa.array([validation.reasons[i] for i in row_ids], pa.list_(pa.string()))
-    )
-    accepted = bars.filter(pa.array(kept))
+    kept[row_ids - first_row] = False
+    refused = bars.take(pa.array(row_ids - first_row))
+    reasons = pa.array([validation.reasons[i] for i in row_ids.tolist()], pa.list_(pa.string()))
+    quarantine = refused.add_column(0, "row_id", pa.array(row_ids))
+    quarantine = quarantine.append_column("reasons", reasons)
+    accepted = bars if kept.all() else bars.filter(pa.array(kept))
     if not bars.schema.remove_metadata().equals(LANDING_SCHEMA):
         return accepted, quarantine
     return accepted.select(BAR_SCHEMA.names), quarantine.cast(QUARANTINE_SCHEMA)
 
 
-def report_of(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
+def report_of(validation: Validation, rows: JudgedRows) -> dict[str, Any]:
     """The judgement as JSON: counts, expectations with a sample of failing rows, refusals.
 
     Args:
         validation: The judgement.
-        frame: What was judged.
+        rows: What was judged.
     """
-    by_id = frame.set_index("row_id", drop=False) if "row_id" in frame.columns else frame
-    dates = frame["session_date"] if "session_date" in frame.columns else pd.Series([], dtype="O")
+    first, last = rows.first_session, rows.last_session
     quarantined = len(validation.reasons)
     return {
         "received": validation.received,
         "accepted": validation.received - quarantined,
         "quarantined": quarantined,
-        "tickers": int(frame["ticker"].nunique()) if "ticker" in frame.columns else 0,
-        "first_session": _json(dates.min()) if len(dates) else None,
-        "last_session": _json(dates.max()) if len(dates) else None,
+        "tickers": int(rows.tickers.nunique()),
+        "first_session": first.isoformat() if first else None,
+        "last_session": last.isoformat() if last else None,
         "refusals": validation.refusals,
         "tickers_over_limit": validation.tickers_over_limit,
         "let_through": validation.let_through,
-        "suspected_splits": _suspected(frame),
-        **_counts(validation, frame),
+        "suspected_splits": _suspected(rows.found),
+        **_counts(validation, rows.tickers),
         "known_flaws": [
             {**flaw.model_dump(mode="json"), "rows": rows} for flaw, rows in validation.known
         ],
-        "expectations": [_expectation(outcome, by_id) for outcome in validation.outcomes],
+        "expectations": [_expectation(outcome, rows.found) for outcome in validation.outcomes],
     }
 
 
-def findings_of(validation: Validation, frame: pd.DataFrame) -> pa.Table:
+def findings_of(validation: Validation, rows: JudgedRows) -> pa.Table:
     """Every row that breaks a rule with that rule, also where it only warns or is tolerated.
 
     Args:
         validation: The judgement.
-        frame: What was judged.
+        rows: What was judged.
 
     Returns:
         ``row_id, ticker, session_date, rule, severity``, in the suite's order.
     """
     columns = ["row_id", "ticker", "session_date"]
     found = [
-        frame.iloc[list(rows)][columns].assign(rule=outcome.rule, severity=outcome.severity)
+        rows.found.loc[list(hit), columns].assign(rule=outcome.rule, severity=outcome.severity)
         for outcome in validation.outcomes
-        if (rows := outcome.row_ids or outcome.tolerated)
+        if (hit := outcome.row_ids or outcome.tolerated)
     ]
     if not found:
         return _FINDINGS.empty_table()
@@ -114,17 +119,17 @@ def _suspected(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
+def _counts(validation: Validation, ticker_of: pd.Series[str]) -> dict[str, Any]:
     # Quarantined rows by rule, and by ticker with its rules; those with most rows first.
-    if "ticker" not in frame.columns:
-        return {"quarantined_by_rule": [], "quarantined_by_ticker": []}
-    tickers = frame["ticker"].astype(object).where(frame["ticker"].notna(), None).to_numpy()
+    names = [*ticker_of.cat.categories, None]
+    codes = ticker_of.cat.codes.to_numpy()
     rules: Counter[tuple[str | None, str]] = Counter()
     rows: Counter[str | None] = Counter()
     for row_id, reasons in validation.reasons.items():
-        rows[tickers[row_id]] += 1
+        ticker = names[codes[row_id]]
+        rows[ticker] += 1
         for rule in {rule_of(reason) for reason in reasons}:
-            rules[tickers[row_id], rule] += 1
+            rules[ticker, rule] += 1
     by_rule: Counter[str] = Counter()
     tickers_of: Counter[str] = Counter()
     by_ticker: dict[str | None, dict[str, int]] = defaultdict(dict)
@@ -132,7 +137,8 @@ def _counts(validation: Validation, frame: pd.DataFrame) -> dict[str, Any]:
         by_rule[rule] += count
         tickers_of[rule] += 1
         by_ticker[ticker][rule] = count
-    received = Counter(tickers)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    received = dict(zip(names, counts, strict=True)) | {None: int(np.sum(codes < 0))}
     return {
         "quarantined_by_rule": [
             {"rule": rule, "rows": count, "tickers": tickers_of[rule]}

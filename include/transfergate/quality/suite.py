@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from transfergate.quality.declared import DeclaredExpectation
-from transfergate.settings import TICKER_PATTERN, QualityParams
+from transfergate.settings import TICKER_PATTERN
 from transfergate.storage.bars import PRICES
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BarValues = tuple[Any, ...]
 SUITE_NAME = "daily_bars"
 READABLE = "readable"
+TICKER_NAME = "ticker_name"
 SUSPECTED_SPLIT = "suspected_split"
 SYMBOL_NOT_VALID = "symbol_not_valid"
 _MAX_PRICE = 1e12
@@ -45,6 +46,7 @@ class BatchContext:
         declared: Further expectations, from the source's own file.
         released: Values of rows that a person let through, in the order of the bars' schema with
             None for null; equal rows are not refused again.
+        retracted: Splits that the batch takes back although bars stand on both sides, in words.
     """
 
     batch_id: str
@@ -57,6 +59,7 @@ class BatchContext:
     negative_prices: tuple[str, ...] = ()
     declared: tuple[DeclaredExpectation, ...] = ()
     released: frozenset[BarValues] = frozenset()
+    retracted: tuple[str, ...] = ()
 
 
 def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
@@ -68,17 +71,17 @@ def structural_expectations(columns: list[str]) -> Iterator[Expectation]:
     import great_expectations.expectations as gxe
 
     yield gxe.ExpectTableColumnsToMatchSet(
-        column_set=columns, exact_match=True, **_rule("schema", "the contract's columns")
+        column_set=columns, exact_match=True, **as_rule("schema", "the contract's columns")
     )
     yield gxe.ExpectColumnValuesToBeOfType(
-        column="ticker", type_="str", **_rule("type_ticker", "ticker is text")
+        column="ticker", type_="str", **as_rule("type_ticker", "ticker is text")
     )
     for column, types in _TYPES.items():
         yield gxe.ExpectColumnValuesToBeInTypeList(
-            column=column, type_list=types, **_rule(f"type_{column}", f"{column} is {types[0]}")
+            column=column, type_list=types, **as_rule(f"type_{column}", f"{column} is {types[0]}")
         )
     yield gxe.ExpectTableRowCountToBeBetween(
-        min_value=1, **_rule("not_empty", "the batch has rows")
+        min_value=1, **as_rule("not_empty", "the batch has rows")
     )
 
 
@@ -97,36 +100,38 @@ def row_expectations(
     if "unreadable" in columns:
         # The rule that a row breaks is named after the cells: unreadable_close and so on.
         yield gxe.ExpectColumnValuesToBeNull(
-            column="unreadable", **_rule(READABLE, "every cell could be read")
+            column="unreadable", **as_rule(READABLE, "every cell could be read")
         )
     if "unknown_symbol" in columns:
         yield gxe.ExpectColumnValuesToBeNull(
             column="unknown_symbol",
-            **_rule(SYMBOL_NOT_VALID, "its symbol stood for a ticker on that session"),
+            **as_rule(SYMBOL_NOT_VALID, "its symbol stood for a ticker on that session"),
         )
     for column in ("ticker", "session_date", *PRICES):
         yield gxe.ExpectColumnValuesToNotBeNull(
-            column=column, **_rule(f"{column}_present", f"{column} is not null")
+            column=column, **as_rule(f"{column}_present", f"{column} is not null")
         )
     yield gxe.ExpectColumnValuesToMatchRegex(
         column="ticker",
         regex=TICKER_PATTERN,
-        **_rule("ticker_name", "ticker has only characters that a ticker may have"),
+        **as_rule(TICKER_NAME, "ticker has only characters that a ticker may have"),
     )
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="copy_number", max_value=0, **_rule("no_copy", "a row appears once; the first stays")
+        column="copy_number",
+        max_value=0,
+        **as_rule("no_copy", "a row appears once; the first stays"),
     )
     yield gxe.ExpectCompoundColumnsToBeUnique(
         column_list=["ticker", "session_date"],
         row_condition=Column("copy_number") == 0,
-        **_rule("unique_session", "one bar per ticker and session; rows that disagree all go"),
+        **as_rule("unique_session", "one bar per ticker and session; rows that disagree all go"),
     )
     yield from _price_expectations(negative_prices)
     yield gxe.ExpectColumnValuesToBeBetween(
         column="volume",
         min_value=0,
         max_value=1e18,
-        **_rule("volume_not_negative", "volume is at least 0 and finite"),
+        **as_rule("volume_not_negative", "volume is at least 0 and finite"),
     )
     for column, text in (
         ("high_defect", "high is at least open, low and close"),
@@ -135,12 +140,12 @@ def row_expectations(
         yield gxe.ExpectColumnValuesToBeBetween(
             column=column,
             max_value=_RELATIVE_TOLERANCE,
-            **_rule(column.replace("defect", "bounds_the_bar"), text),
+            **as_rule(column.replace("defect", "bounds_the_bar"), text),
         )
     yield gxe.ExpectColumnValuesToBeInSet(
         column="off_calendar",
         value_set=[False],
-        **_rule("exchange_session", "session_date is a session of the exchange"),
+        **as_rule("exchange_session", "session_date is a session of the exchange"),
     )
 
 
@@ -160,7 +165,7 @@ def review_expectations(columns: Sequence[str], raw: Sequence[str]) -> Iterator[
             column="suspected_split",
             value_set=[False],
             row_condition=Column("ticker").is_in(named),
-            **_rule(
+            **as_rule(
                 SUSPECTED_SPLIT, "no jump like a split before this bar that no action explains"
             ),
         )
@@ -171,19 +176,19 @@ def review_expectations(columns: Sequence[str], raw: Sequence[str]) -> Iterator[
                 column="spike",
                 value_set=[False],
                 row_condition=Column("ticker").is_in(named),
-                **_rule("spike", text),
+                **as_rule("spike", text),
             )
         yield gxe.ExpectColumnValuesToBeInSet(
             column="spike",
             value_set=[False],
             row_condition=Column("ticker").is_not_in(named) if named else None,
-            **_rule("spike_adjusted", text, "warning"),
+            **as_rule("spike_adjusted", text, "warning"),
         )
     if "special_session" in columns:
         yield gxe.ExpectColumnValuesToBeInSet(
             column="special_session",
             value_set=[False],
-            **_rule(
+            **as_rule(
                 "special_session",
                 "no bar on a closed day; it was loaded, for nearly all tickers have one or the day "
                 "is declared",
@@ -194,7 +199,7 @@ def review_expectations(columns: Sequence[str], raw: Sequence[str]) -> Iterator[
         yield gxe.ExpectColumnValuesToBeBetween(
             column="vanished",
             max_value=0,
-            **_rule("vanished", "no bar on file is missing just before this one", "warning"),
+            **as_rule("vanished", "no bar on file is missing just before this one", "warning"),
         )
 
 
@@ -210,7 +215,7 @@ def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]
             strict_min=True,
             max_value=_MAX_PRICE,
             row_condition=Column("ticker").is_not_in(named) if named else None,
-            **_rule(f"{column}_positive", f"{column} is above 0 and finite"),
+            **as_rule(f"{column}_positive", f"{column} is above 0 and finite"),
         )
         if named:
             yield gxe.ExpectColumnValuesToBeBetween(
@@ -218,7 +223,7 @@ def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]
                 min_value=-_MAX_PRICE,
                 max_value=_MAX_PRICE,
                 row_condition=Column("ticker").is_in(named),
-                **_rule(f"{column}_finite", f"{column} of {', '.join(named)} is finite"),
+                **as_rule(f"{column}_finite", f"{column} of {', '.join(named)} is finite"),
             )
     if named:
         # Loaded, and still worth a look: the lowest price says so for the whole bar.
@@ -227,84 +232,10 @@ def _price_expectations(negative_prices: Sequence[str]) -> Iterator[Expectation]
             min_value=0,
             strict_min=True,
             row_condition=Column("ticker").is_in(named),
-            **_rule("negative_price", f"prices of {', '.join(named)} are above 0", "info"),
+            **as_rule("negative_price", f"prices of {', '.join(named)} are above 0", "info"),
         )
 
 
-def batch_expectations(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:
-    """What the batch as a whole should look like: staleness is critical, the rest are warnings."""
-    import great_expectations.expectations as gxe
-
-    yield from _freshness(params, context)
-    limit = params.max_abs_return
-    yield gxe.ExpectColumnValuesToBeBetween(
-        column="adjusted_return",
-        min_value=-limit,
-        max_value=limit,
-        **_rule("return_outlier", f"adjusted close to close within ±{limit:.0%}", "warning"),
-    )
-    yield gxe.ExpectColumnValuesToBeNull(
-        column="split_ratio",
-        **_rule("hidden_split", "no overnight gap like a split that is not adjusted", "warning"),
-    )
-    missing = params.max_missing_session_frac
-    yield gxe.ExpectColumnValuesToBeBetween(
-        column="missing_sessions",
-        max_value=0,
-        mostly=1.0 - missing,
-        **_rule("gap", f"no session is missing before a bar, {missing:.1%} excepted", "warning"),
-    )
-    behind = params.max_staleness_sessions
-    yield gxe.ExpectColumnValuesToBeBetween(
-        column="sessions_behind",
-        max_value=behind,
-        **_rule(
-            "ticker_stops_early", f"at most {behind} sessions before the batch ends", "warning"
-        ),
-    )
-    yield gxe.ExpectColumnDistinctValuesToContainSet(
-        column="ticker",
-        value_set=list(context.tickers),
-        **_rule("ticker_coverage", "every ticker asked for has a row", "warning"),
-    )
-    if context.previous_rows is not None:
-        least = int((1.0 - params.row_count_tolerance) * context.previous_rows)
-        yield gxe.ExpectTableRowCountToBeBetween(
-            min_value=max(least, 0),
-            **_rule(
-                "row_count", f"at least {least} rows ({context.previous_rows} before)", "warning"
-            ),
-        )
-
-
-def _freshness(params: QualityParams, context: BatchContext) -> Iterator[Expectation]:
-    # One for each exchange: a fresh one must not hide a stale one.
-    import great_expectations.expectations as gxe
-    import pandas as pd
-    from great_expectations.expectations.row_conditions import Column
-
-    elsewhere = [ticker for _, tickers, _ in context.other_exchanges for ticker in tickers]
-    # Conditions compare with == False, because they are built, not evaluated.
-    on_session = Column("off_calendar") == False  # noqa: E712
-    asked: list[tuple[str, Any, date]] = []
-    if context.oldest_acceptable is not None and set(context.tickers) - set(elsewhere):
-        own = on_session & Column("ticker").is_not_in(elsewhere) if elsewhere else on_session
-        asked.append(("fresh", own, context.oldest_acceptable))
-    for exchange, tickers, oldest in context.other_exchanges:
-        there = on_session & Column("ticker").is_in(list(tickers))
-        asked.append((f"fresh_{exchange}", there, oldest))
-    for rule, condition, oldest in asked:
-        yield gxe.ExpectColumnMaxToBeBetween(
-            column="session_date",
-            min_value=pd.Timestamp(oldest),
-            row_condition=condition,
-            **_rule(
-                rule, f"the last session is {oldest} or later, near the end "
-                f"asked for (at most {params.max_staleness_sessions} sessions before it)"
-            ),
-        )  # fmt: skip
-
-
-def _rule(name: str, text: str, severity: str = "critical") -> dict[str, Any]:
-    # ``meta`` carries the rule's name to the results; ``notes`` shows its text in Data Docs.
+def as_rule(name: str, text: str, severity: str = "critical") -> dict[str, Any]:
+    """What names an expectation: ``meta`` carries the rule to the results, ``notes`` shows it."""
     return {"severity": severity, "notes": text, "meta": {"rule": name, "text": text}}

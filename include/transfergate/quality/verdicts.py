@@ -7,10 +7,20 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from transfergate.quality.suite import READABLE, SUSPECTED_SPLIT, SYMBOL_NOT_VALID, BarValues
+from transfergate.quality.rows import JudgedRows
+from transfergate.quality.suite import (
+    READABLE,
+    SUSPECTED_SPLIT,
+    SYMBOL_NOT_VALID,
+    TICKER_NAME,
+    BarValues,
+)
 from transfergate.settings import KnownFlaw, QualityParams
 from transfergate.storage.bars import BAR_SCHEMA
 
@@ -68,9 +78,14 @@ class Validation:
     known: tuple[tuple[KnownFlaw, int], ...] = ()
     let_through: int = 0
 
+    @cached_property
+    def row_ids(self) -> npt.NDArray[np.int64]:
+        """Every quarantined row, in order."""
+        return np.array(sorted(self.reasons), np.int64)
+
 
 def judge(
-    frame: pd.DataFrame,
+    rows: JudgedRows,
     outcomes: list[Outcome],
     params: QualityParams,
     released: Collection[BarValues] = (),
@@ -78,7 +93,7 @@ def judge(
     """Sort rows into accepted and quarantined, or refuse the batch.
 
     Args:
-        frame: What was judged.
+        rows: What was judged.
         outcomes: Of every expectation.
         params: Limits and known flaws.
         released: Values of rows that a person let through.
@@ -88,17 +103,17 @@ def judge(
         for outcome in outcomes
         if not outcome.passed and outcome.severity == "critical" and not outcome.row_ids
     ]
-    reasons = _reasons(frame, outcomes)
+    reasons = _reasons(rows.found, outcomes)
     over_limit: dict[str, str] = {}
     known: list[tuple[KnownFlaw, int]] = []
     through: set[int] = set()
     if not refusals:
-        through = _released(frame, reasons, released)
-        ticker_of = frame.set_index("row_id")["ticker"]
+        through = _released(rows.found, reasons, released)
+        ticker_of = _sound_names(rows.tickers, outcomes)
         excused: set[tuple[int, str]] = set()
         for flaw in params.known_flaws:
-            rows = _excuse(flaw, ticker_of, reasons, excused)
-            known.append((flaw, rows or _warned(flaw, ticker_of, outcomes)))
+            count = _excuse(flaw, rows.tickers, reasons, excused)
+            known.append((flaw, count or _warned(flaw, rows.tickers, outcomes)))
         counted = {
             row_id
             for row_id, rules in reasons.items()
@@ -107,22 +122,28 @@ def judge(
         over_limit = _quarantine_tickers(ticker_of, reasons, counted, params, through)
         refusals = _too_little_left(ticker_of, counted, over_limit, params)
     if refusals:
-        _refuse_every_row(reasons, len(frame), refusals)
+        _refuse_every_row(reasons, len(rows), refusals)
     return Validation(
-        len(frame), reasons, refusals, outcomes, over_limit, tuple(known), len(through)
+        len(rows), reasons, refusals, outcomes, over_limit, tuple(known), len(through)
     )
 
 
-def _reasons(frame: pd.DataFrame, outcomes: Sequence[Outcome]) -> dict[int, list[str]]:
+def _sound_names(tickers: pd.Series[str], outcomes: Sequence[Outcome]) -> pd.Series[str]:
+    # A name that no ticker can have is none: its rows count, but not as a ticker of their own.
+    junk = {row_id for outcome in outcomes if outcome.rule == TICKER_NAME
+            for row_id in outcome.row_ids}  # fmt: skip
+    return tickers.mask(tickers.index.isin(list(junk))) if junk else tickers
+
+
+def _reasons(found: pd.DataFrame, outcomes: Sequence[Outcome]) -> dict[int, list[str]]:
     reasons: dict[int, list[str]] = {}
     for outcome in outcomes:
         if outcome.severity != "critical":
             continue
         for row_id in outcome.row_ids:
             reasons.setdefault(row_id, []).append(outcome.rule)
-    # frame is in the order of row_id, which starts at 0.
     for row_id in [i for i, rules in reasons.items() if READABLE in rules]:
-        cells = sorted(json.loads(str(frame["unreadable"].iat[row_id])))
+        cells = sorted(json.loads(str(found.at[row_id, "unreadable"])))
         # A cell that could not be read is null; saying so as well helps nobody.
         implied = {READABLE, *(f"{cell}_present" for cell in cells)}
         reasons[row_id] = [f"unreadable_{cell}" for cell in cells] + [
@@ -135,12 +156,12 @@ def _reasons(frame: pd.DataFrame, outcomes: Sequence[Outcome]) -> dict[int, list
 
 
 def _released(
-    frame: pd.DataFrame, reasons: dict[int, list[str]], released: Collection[BarValues]
+    judged: pd.DataFrame, reasons: dict[int, list[str]], released: Collection[BarValues]
 ) -> set[int]:
     # Rows that a person let through before; a copy of one stays a copy.
     if not released or not reasons:
         return set()
-    asked = frame.iloc[sorted(reasons)]
+    asked = judged.loc[sorted(reasons)]
     values = asked[list(BAR_SCHEMA.names)].astype(object)
     values["session_date"] = asked["session_date"].dt.date
     values = values.where(values.notna(), None)

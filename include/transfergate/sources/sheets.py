@@ -107,14 +107,30 @@ class SheetReader:
                 f"{self.url}: line {line}: bytes {found!r} are not {self.shape.encoding}: declare "
                 f"the file's encoding in its format, for example encoding = {hint!r}"
             ) from error
-        marks = [mark for mark in ("\x00", "ï»¿") if mark in text[:_LONGEST_HEADER]]
-        if marks:
-            raise SourceError(
-                f"{self.url}: read as {self.shape.encoding} the file contains {marks[0]!r} near "
-                f"its beginning, which is a sign of another encoding, or of no text file: declare "
-                f"its encoding, for example 'utf-8' or 'utf-16'"
-            )
+        self._refuse_marks(raw, text)
         return raw if encoding == "utf-8" else text.encode()
+
+    def _refuse_marks(self, raw: bytes, text: str) -> None:
+        head = text[:_LONGEST_HEADER]
+        if "ï»¿" in head:
+            raise SourceError(
+                f"{self.url}: read as {self.shape.encoding} the file begins with 'ï»¿', which is a "
+                f"sign of another encoding: declare encoding = 'utf-8' in its format"
+            )
+        if "\x00" not in head:
+            return
+        # Text of two bytes a character has its NULs in every other place, and there alone.
+        even, odd = raw[:_LONGEST_HEADER:2].count(0), raw[1:_LONGEST_HEADER:2].count(0)
+        if max(even, odd) > 8 * min(even, odd) and max(even, odd) > len(head) / 4:
+            wide = "utf-16-le" if odd > even else "utf-16-be"
+            advice = f"every other byte is NUL, a sign of UTF-16: declare encoding = {wide!r}"
+        else:
+            advice = (
+                "no encoding of text has such a byte: it is no text file, or was damaged on its "
+                "way; fetch it again, or take the bytes out: tr -d '\\000' < FILE > CLEAN"
+            )
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        raise SourceError(f"{self.url}: line {line} holds a NUL byte; {advice}")
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         # Line of the record's beginning and its cells; blank lines are no records.

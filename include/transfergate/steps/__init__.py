@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from transfergate.steps.ingest import fetch_bars as fetch_bars
     from transfergate.steps.ingest import load_bars as load_bars
     from transfergate.steps.ingest import plan_ingest as plan_ingest
-    from transfergate.steps.ingest import validate_bars as validate_bars
     from transfergate.steps.judging import judge as judge
     from transfergate.steps.judging import render_summary as render_summary
     from transfergate.steps.judging import summary as summary
@@ -33,11 +32,12 @@ if TYPE_CHECKING:
     from transfergate.steps.serving import decide as decide
     from transfergate.steps.targets import plan_finetune as plan_finetune
     from transfergate.steps.targets import plan_groups as plan_groups
+    from transfergate.steps.validating import validate_bars as validate_bars
 
 _MODULE_OF = {
     "plan_ingest": "ingest",
     "fetch_bars": "ingest",
-    "validate_bars": "ingest",
+    "validate_bars": "validating",
     "load_bars": "ingest",
     "build_features": "features",
     "compact": "features",

@@ -48,11 +48,17 @@ def read_bars(
         settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
     ) as conn:
         bars, known = select_bars(conn, name, ticker, moment, adjusted=adjusted)
+    if not bars.num_rows and not known:
+        raise SourceError(
+            f"{ticker} of source {name!r}: no bar of this source was loaded by "
+            f"{moment.isoformat()}: run transfergate ingest --source {name} first, or name a later "
+            f"moment"
+        )
     if not bars.num_rows:
         shown = ", ".join(known[:20]) + (f", … ({len(known)} in all)" if len(known) > 20 else "")
         raise SourceError(
             f"{ticker} of source {name!r}: no bar as of {moment.isoformat()}; there are bars of "
-            f"{shown or 'no ticker'}: name one of these, a later moment, or ingest it first"
+            f"{shown}: name one of these, a later moment, or ingest it first"
         )
     days = bars["session_date"].to_pylist()
     inside = [(not first or day >= first) and (not last or day <= last) for day in days]

@@ -23,7 +23,8 @@ def ingest_all(
     data: str | None = None,
 ) -> dict[str, Any]:
     """Fetch, validate and load bars; arguments as for planning, result as of the load."""
-    from transfergate.steps.ingest import fetch_bars, load_bars, plan_ingest, validate_bars
+    from transfergate.steps.ingest import fetch_bars, load_bars, plan_ingest
+    from transfergate.steps.validating import validate_bars
 
     plan = plan_ingest(settings, source=source, tickers=tickers, start=start, end=end, data=data)
     landing = [fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]

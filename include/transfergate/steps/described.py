@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from transfergate.errors import SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources.description import described, read_description
 from transfergate.storage import ArtefactStore, json_bytes
@@ -18,6 +20,20 @@ def source_params(settings: Settings, plan: dict[str, Any]) -> SourceParams:
     """
     params = _at(settings.source(plan["source"]), plan.get("data"))
     return described(params, plan.get("description") or {})
+
+
+def iso_date(name: str, value: str | None) -> date | None:
+    """A date that was asked for; None where none was.
+
+    Raises:
+        SourceError: If it is no ISO date.
+    """
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError as error:
+        raise SourceError(
+            f"{name} {value!r} is no date, expected ISO such as 2018-02-07: correct it"
+        ) from error
 
 
 def describe(settings: Settings, source: str, data: str | None) -> dict[str, Any]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transfergate import warehouse
 from transfergate.calendars import early_closes, exchange_sessions
 from transfergate.errors import BarsRejected, SettingsError
-from transfergate.storage.bars import LANDING_SCHEMA
 
 SHARE = 0.8
 """Of the tickers that trade around a closed day: with a bar on it, they make it a session."""
@@ -26,7 +26,7 @@ MOST_A_YEAR = 10
 _AROUND_DAYS = 7
 _OLDEST_SESSION = date(1900, 1, 1)
 
-Days = npt.NDArray[np.int64]
+Days = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def batch_sessions(
 
     Args:
         calendar: The source's calendar.
-        bars: The batch, its symbols mapped.
+        bars: Columns ``ticker`` and ``session_date`` of the batch, its symbols mapped.
         history: What is known around it; its instruments say where a ticker trades.
         declared: Special sessions that the settings name; on all exchanges of the source.
         accepted: Exchange -> special sessions of earlier batches.
@@ -77,10 +77,9 @@ def batch_sessions(
     Raises:
         BarsRejected: If an instrument names an exchange that there is not.
     """
-    if not bars.schema.remove_metadata().equals(LANDING_SCHEMA):
-        bars = LANDING_SCHEMA.empty_table()
     exchange_of = exchanges(history)
-    tickers = set(bars["ticker"].drop_null().unique().to_pylist())
+    batch, known_bars = _coded(bars, history.bars)
+    tickers = set(batch.tickers)
     groups: dict[str, set[str]] = {calendar: set()}
     for ticker in sorted(tickers):
         groups.setdefault(exchange_of.get(ticker, calendar), set()).add(ticker)
@@ -88,14 +87,13 @@ def batch_sessions(
     today = datetime.now(UTC).date() + timedelta(days=1)
     found = []
     for exchange, members in groups.items():
-        names, days = _traded(bars, members)
-        before, days_before = _traded(history.bars, members)
-        every_day = np.concatenate([days, days_before])
+        names, days = batch.of(members)
+        before, days_before = known_bars.of(members)
+        every_day = [days, days_before]
         if exchange == calendar:  # rows without a ticker are judged with the source's own
-            nobodys = bars["session_date"].filter(pc.is_null(bars["ticker"])).drop_null()
-            every_day = np.concatenate([every_day, nobodys.cast(pa.int32()).to_numpy()])
+            every_day.append(batch.days[batch.codes < 0])
         open_days = _open_days(exchange, members, every_day, today)
-        dates = {_date(day) for day in set(days.tolist())}
+        dates = {_date(day) for day in pd.unique(days).tolist()}
         # A declared day is a session to who has a bar on it; nobody misses it otherwise.
         known = {day: "declared" for day in declared if day in dates}
         known |= {
@@ -105,7 +103,7 @@ def batch_sessions(
         closed = [day for day in dates if day not in {*open_days, *special} and day <= today]
         special |= _nearly_all(closed, names, days, before, days_before)
         older = [day for day in (*declared, *(accepted or {}).get(exchange, ()))
-                 if day in {_date(d) for d in set(days_before.tolist())}]  # fmt: skip
+                 if day in {_date(d) for d in pd.unique(days_before).tolist()}]  # fmt: skip
         sessions = tuple(sorted({*open_days, *special, *older}))
         early = early_closes(exchange, min(dates), max(dates)) if dates else ()
         found.append(
@@ -126,20 +124,44 @@ def exchanges(history: warehouse.History) -> dict[str, str]:
     return {row["ticker"]: row["exchange"] for row in pairs if row["exchange"]}
 
 
-def _traded(table: pa.Table, members: set[str]) -> tuple[npt.NDArray[Any], Days]:
-    # Tickers and days since 1970 of the dated rows of some tickers.
-    mine = pc.is_in(table["ticker"], value_set=pa.array(sorted(members), pa.string()))
-    rows = table.select(["ticker", "session_date"]).filter(
-        pc.and_(mine, pc.is_valid(table["session_date"]))
-    )
-    names = rows["ticker"].to_numpy()
-    days = rows["session_date"].cast(pa.int32()).to_numpy().astype(np.int64)
-    return names, days
+@dataclass(frozen=True)
+class _Coded:
+    """Dated rows: the number of each one's ticker, -1 for none, and its day since 1970."""
+
+    tickers: Sequence[str]
+    codes: Days
+    days: Days
+
+    def of(self, members: set[str]) -> tuple[Days, Days]:
+        """Ticker numbers and days of the rows of some tickers."""
+        mine = np.array([*(name in members for name in self.tickers), False], bool)
+        rows = mine[self.codes]
+        return self.codes[rows], self.days[rows]
 
 
-def _open_days(exchange: str, members: set[str], days: Days, today: date) -> set[date]:
-    ends = [_date(int(days.min())), _date(int(days.max()))] if len(days) else [today, today]
-    first, last = (max(_OLDEST_SESSION, min(day, today)) for day in ends)
+def _coded(bars: pa.Table, known: pa.Table) -> tuple[_Coded, _Coded]:
+    # Tickers of the batch, and of what is known, with the same numbers.
+    number_of: dict[str, int] = {}
+    found = []
+    for table in (bars, known):
+        dated = pc.is_valid(table["session_date"])
+        rows = table if pc.all(dated).as_py() is not False else table.filter(dated)
+        tickers = rows["ticker"].combine_chunks()
+        if not pa.types.is_dictionary(tickers.type):
+            tickers = tickers.dictionary_encode()
+        numbers = [number_of.setdefault(name, len(number_of)) for name in
+                   tickers.dictionary.to_pylist()]  # fmt: skip
+        places = tickers.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes = np.append(np.asarray(numbers, np.int32), np.int32(-1))[places]
+        days = rows["session_date"].combine_chunks().cast(pa.int32()).to_numpy()
+        found.append((tuple(number_of), codes, days))
+    return _Coded(*found[0]), _Coded(*found[1])
+
+
+def _open_days(exchange: str, members: set[str], days: Sequence[Days], today: date) -> set[date]:
+    ends = [_date(int(end)) for part in days if len(part) for end in (part.min(), part.max())]
+    ends = ends or [today]
+    first, last = (max(_OLDEST_SESSION, min(day, today)) for day in (min(ends), max(ends)))
     try:
         return set(exchange_sessions(exchange, first, last))
     except SettingsError as error:
@@ -154,20 +176,22 @@ def _open_days(exchange: str, members: set[str], days: Days, today: date) -> set
 
 def _nearly_all(
     closed: list[date],
-    names: npt.NDArray[Any],
+    names: Days,
     days: Days,
-    before: npt.NDArray[Any],
+    before: Days,
     days_before: Days,
 ) -> dict[date, str]:
     # Closed days on which nearly all tickers that trade around them have a bar.
     found: dict[date, str] = {}
+    if not closed:
+        return found
     all_names, all_days = np.concatenate([names, before]), np.concatenate([days, days_before])
     counts = Counter(days[np.isin(days, [_number(day) for day in closed])].tolist())
     for day in sorted(closed):
         if counts[_number(day)] < LEAST_TICKERS:
             continue
         distance = np.abs(all_days - _number(day))
-        around = set(all_names[distance <= _AROUND_DAYS].tolist())
+        around = set(pd.unique(all_names[distance <= _AROUND_DAYS]).tolist())
         present = set(names[days == _number(day)].tolist())
         if len(present) >= max(LEAST_TICKERS, SHARE * len(around)):
             found[day] = f"{len(present)} of {len(around)} tickers"

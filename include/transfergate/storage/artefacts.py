@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,22 @@ class ArtefactStore:
         temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         _write_synced(temporary, content)
         os.replace(temporary, target)
+
+    @contextmanager
+    def replacing(self, key: str) -> Iterator[Path]:
+        """Give a file to write what may not fit into memory; it takes the key's place at the end.
+
+        Nothing changes where the block fails.
+        """
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            yield temporary
+            sync_path(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
         """Delete an object that may change, if it is there."""

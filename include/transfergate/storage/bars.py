@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,6 +68,9 @@ SYMBOL_SCHEMA = pa.schema(
 """Which ticker a vendor's symbol stood for, both dates included; null dates are open."""
 
 
+_GROUP_ROWS = 1 << 20
+
+
 def parquet_bytes(table: pa.Table) -> bytes:
     """Encode as Parquet; equal tables give equal bytes (no time stamps, fixed row groups)."""
     sink = io.BytesIO()
@@ -73,12 +78,37 @@ def parquet_bytes(table: pa.Table) -> bytes:
         table.replace_schema_metadata(None).combine_chunks(),
         sink,
         compression="zstd",
-        row_group_size=1 << 20,
+        row_group_size=_GROUP_ROWS,
         store_schema=True,
     )
     return sink.getvalue()
 
 
-def read_parquet(content: bytes) -> pa.Table:
-    """Decode what :func:`parquet_bytes` wrote."""
-    return pq.read_table(io.BytesIO(content))
+def write_parquet_rows(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """Write tables one after another as one file; returns the number of rows.
+
+    The bytes are those that :func:`parquet_bytes` gives for all rows at once; memory is that of a
+    row group and of one table.
+
+    Args:
+        path: The file.
+        schema: Of every table.
+        tables: Rows in their order.
+    """
+    rows = 0
+    waiting = schema.empty_table()
+    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=True) as writer:
+        for table in tables:
+            rows += table.num_rows
+            waiting = pa.concat_tables([waiting, table.replace_schema_metadata(None)])
+            while waiting.num_rows >= _GROUP_ROWS:
+                writer.write_table(waiting.slice(0, _GROUP_ROWS).combine_chunks(), _GROUP_ROWS)
+                waiting = waiting.slice(_GROUP_ROWS)
+        if waiting.num_rows or not rows:
+            writer.write_table(waiting.combine_chunks(), _GROUP_ROWS)
+    return rows
+
+
+def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Decode what :func:`parquet_bytes` wrote, or some of its columns."""
+    return pq.read_table(io.BytesIO(content), columns=columns)

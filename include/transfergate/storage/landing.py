@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from transfergate.storage.artefacts import ArtefactStore, content_hash
 from transfergate.storage.bars import (
@@ -61,6 +63,27 @@ def publish_landing(store: ArtefactStore, source: str, bars: pa.Table, reference
 def read_landed_bars(store: ArtefactStore, key: str) -> pa.Table:
     """Bars of one fetch, in ``LANDING_SCHEMA`` where its columns are sound."""
     return _with_provenance(read_parquet(store.read(f"{key}/bars.parquet")))
+
+
+def landed_bars_are_sound(store: ArtefactStore, key: str) -> bool:
+    """Whether the bars of one fetch have the landing zone's columns and types."""
+    schema = pq.read_schema(store.path(f"{key}/bars.parquet"))
+    bars = _with_provenance(schema.empty_table())
+    return bool(bars.schema.remove_metadata().equals(LANDING_SCHEMA))
+
+
+def read_landed_columns(store: ArtefactStore, key: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of the bars of one fetch; one that it lacks is null."""
+    path = store.path(f"{key}/bars.parquet")
+    there = [name for name in columns if name in pq.read_schema(path).names]
+    if not there:
+        rows = pq.read_metadata(path).num_rows
+        return pa.table({n: pa.nulls(rows, LANDING_SCHEMA.field(n).type) for n in columns})
+    table = pq.read_table(path, columns=there)
+    for name in set(columns) - set(there):
+        kind = LANDING_SCHEMA.field(name).type
+        table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table.select(list(columns))
 
 
 def read_landed_reference(store: ArtefactStore, key: str) -> Reference:

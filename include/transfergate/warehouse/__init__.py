@@ -5,7 +5,7 @@ do one short transaction, let go.
 """
 
 from transfergate.warehouse.checks import History, derive_checks, read_history
-from transfergate.warehouse.connection import open_warehouse
+from transfergate.warehouse.connection import limit_memory, open_warehouse
 from transfergate.warehouse.instruments import list_instruments
 from transfergate.warehouse.loads import LoadCounts, load_batch
 from transfergate.warehouse.reference import check_reference
@@ -19,6 +19,7 @@ __all__ = [
     "Release",
     "check_reference",
     "derive_checks",
+    "limit_memory",
     "list_instruments",
     "load_batch",
     "map_symbols",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _HISTORY_SCHEMA = pa.schema(
 _BARS_BEFORE = 64  # as many as the noise of a ticker is measured on, and one
 _BARS_AFTER = 2
 _PORTION_ROWS = 250_000
+_TICKERS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,15 @@ class History:
         actions: Current splits and dividends, those of the batch included.
         instruments: Current instruments, those of the batch included.
         symbols: The map that gave the batch's tickers.
+        retracted: Splits on file that the batch takes back, where bars stand on both sides:
+            ticker, effect date, new shares per old.
     """
 
     bars: pa.Table = field(default_factory=_HISTORY_SCHEMA.empty_table)
     actions: pa.Table = field(default_factory=ACTION_SCHEMA.empty_table)
     instruments: pa.Table = field(default_factory=INSTRUMENT_SCHEMA.empty_table)
     symbols: pa.Table = field(default_factory=SYMBOL_SCHEMA.empty_table)
+    retracted: tuple[tuple[str, date, float], ...] = ()
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -70,18 +75,38 @@ def read_history(
     conn.register("batch_rows", bars.select(["ticker", "session_date"]))
     conn.register("batch_actions", reference.actions.select(ACTION_SCHEMA.names))
     try:
-        counts = {"before": _BARS_BEFORE, "after": _BARS_AFTER}
-        around = conn.sql(_AROUND, params={"source": source, **counts}).to_arrow_table()
+        around = _around(conn, source)
         actions = conn.sql(_ACTIONS, params={"source": source}).to_arrow_table()
+        retracted = conn.execute(_RETRACTED, {"source": source}).fetchall()
     finally:
         conn.unregister("batch_rows")
         conn.unregister("batch_actions")
     instruments = read_instruments(conn, source, reference)
-    return History(around.cast(_HISTORY_SCHEMA), actions.cast(ACTION_SCHEMA), instruments)
+    history = History(around, actions.cast(ACTION_SCHEMA), instruments)
+    return replace(history, retracted=tuple(tuple(row) for row in retracted))
+
+
+def _around(conn: duckdb.DuckDBPyConnection, source: str) -> pa.Table:
+    # A range of tickers at a time, so that memory does not grow with what is on file.
+    conn.execute(f"create or replace temp table batch_spans as {_SPANS}")
+    names = [str(row[0]) for row in conn.execute("select ticker from batch_spans").fetchall()]
+    found = [_HISTORY_SCHEMA.empty_table()]
+    for start in range(0, len(names), _TICKERS_AT_ONCE):
+        part = names[start : start + _TICKERS_AT_ONCE]
+        asked = {"source": source, "from": part[0], "to": part[-1]}
+        counts = {"before": _BARS_BEFORE, "after": _BARS_AFTER}
+        rows = conn.sql(_AROUND, params={**asked, **counts}).to_arrow_table()
+        found.append(rows.cast(_HISTORY_SCHEMA))
+    conn.execute("drop table batch_spans")
+    return pa.concat_tables(found)
 
 
 def derive_checks(
-    bars: pa.Table, sessions: Sequence[date], sql_dir: Path, history: History | None = None
+    bars: pa.Table,
+    sessions: Sequence[date],
+    sql_dir: Path,
+    history: History | None = None,
+    last_session: date | None = None,
 ) -> pd.DataFrame:
     """Describe each row of a batch by what it is next to the others, the warehouse, the calendar.
 
@@ -90,6 +115,8 @@ def derive_checks(
         sessions: The exchange's sessions, at least over the dates of the batch and its history.
         sql_dir: Its ``checks/bar_checks.sql`` holds the query and defines the columns.
         history: What ``read_history`` returned; None for nothing known.
+        last_session: The last of the whole batch, of which ``bars`` is a portion; None for that
+            of ``bars``.
 
     Returns:
         One row per row of ``bars``, in their order: ``row_id``, the columns of ``bars``, then
@@ -117,9 +144,8 @@ def derive_checks(
             frames.append(conn.sql(query).df())
     frame = pd.concat(frames).sort_values("row_id", ignore_index=True)
     last = frame.pop("last_number")
-    described: pd.DataFrame = frame.assign(
-        sessions_behind=(last.max() - last).fillna(0).astype("int64")
-    )
+    end = last.max() if last_session is None else bisect_right(sorted(sessions), last_session)
+    described: pd.DataFrame = frame.assign(sessions_behind=(end - last).fillna(0).astype("int64"))
     return described
 
 
@@ -146,15 +172,17 @@ def _of(rows: pa.Table, tickers: pa.Array | None) -> pa.Table:
     return rows if tickers is None else rows.filter(pc.is_in(rows["ticker"], tickers))
 
 
+_SPANS = """
+select ticker::varchar as ticker, min(session_date) as first, max(session_date) as last
+from batch_rows where ticker is not null and session_date is not null group by all order by all
+"""
 _AROUND = """
-with spans as (
-    select ticker, min(session_date) as first, max(session_date) as last
-    from batch_rows where ticker is not null and session_date is not null group by ticker
-),
+with spans as (from batch_spans where ticker between $from and $to),
 current_bars as (
     select bar.ticker, bar.session_date, bar.open, bar.close, bar.adj_close, first, last,
         row_number() over (partition by bar.ticker order by bar.session_date) as bar_number
     from bars_as_of($source, 'infinity'::timestamptz) as bar inner join spans using (ticker)
+    where bar.ticker between $from and $to
 ),
 bounds as (
     select ticker, count(*) filter (session_date < first) as before,
@@ -166,8 +194,8 @@ held as (
     from quarantine as row
     inner join batches using (batch_id)
     inner join spans on row.ticker = spans.ticker
-    where row.source = $source and list_contains(row.reasons, 'suspected_split')
-        and row.session_date <= last
+    where row.source = $source and row.ticker between $from and $to
+        and list_contains(row.reasons, 'suspected_split') and row.session_date <= last
     qualify row_number() over (
         partition by row.ticker, row.session_date order by batches.known_at desc
     ) = 1
@@ -187,8 +215,24 @@ from (
     select ticker, effect_date, kind, value, 0
     from actions_as_of($source, 'infinity'::timestamptz)
 )
-where ticker in (select ticker from batch_rows)
+where ticker in (select ticker::varchar from batch_rows)
 qualify row_number() over (partition by ticker, effect_date, kind order by priority desc) = 1
     and value is not null
+order by all
+"""
+_RETRACTED = """
+select gone.ticker, gone.effect_date, stored.value
+from batch_actions as gone
+inner join actions_as_of($source, 'infinity'::timestamptz) as stored
+    using (ticker, effect_date, kind)
+where gone.kind = 'split' and gone.value is null and stored.value <> 1
+    and exists (
+        from bar_revisions as bar where bar.source = $source and bar.ticker = gone.ticker
+        and bar.session_date < gone.effect_date
+    )
+    and exists (
+        from bar_revisions as bar where bar.source = $source and bar.ticker = gone.ticker
+        and bar.session_date >= gone.effect_date
+    )
 order by all
 """

@@ -52,6 +52,11 @@ def open_warehouse(
         conn.close()
 
 
+def limit_memory(conn: duckdb.DuckDBPyConnection, megabytes: int) -> None:
+    """Let DuckDB hold so much; beyond it, it writes beside the warehouse file."""
+    conn.execute(f"set memory_limit = '{int(megabytes)} MB'")
+
+
 @contextmanager
 def transaction(conn: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """All of what is done within, or, if anything goes wrong, nothing of it."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -24,6 +27,27 @@ _STORED = (
 )
 _VALUES = ("open", "high", "low", "close", "volume", "adj_close", "currency")
 _DIFFERS = " or ".join(f"current.{name} is distinct from new.{name}" for name in _VALUES)
+_BARS = ", ".join(f"new.{name}" for name in BAR_SCHEMA.names)
+_ROWS_AT_ONCE = 2_000_000
+_APPEND = f"""
+insert into bar_revisions by name
+select {_BARS}, $source as source, $batch_id as batch_id, $moment as known_at
+from accepted_bars as new
+left join (
+    from bars_as_of($source, $moment) where ticker between $first and $last
+) as current using (ticker, session_date)
+where new.ticker between $first and $last and (current.batch_id is null or {_DIFFERS})
+order by ticker, session_date
+"""
+_PRESENT = f"""
+select count(distinct (ticker, session_date)), count(distinct ticker),
+    min(session_date), max(session_date)
+from accepted_bars as new
+inner join (
+    from bars_as_of($source, $moment) where ticker between $first and $last
+) as current using (ticker, session_date)
+where new.ticker between $first and $last and not ({_DIFFERS})
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +83,8 @@ def load_batch(
     *,
     source: str,
     batch_id: str,
-    accepted: pa.Table,
-    quarantine: pa.Table,
+    accepted: pa.Table | Path,
+    quarantine: pa.Table | Path,
     received: int,
     known_at: datetime,
     reference: Reference | None = None,
@@ -76,9 +100,10 @@ def load_batch(
         conn: An open warehouse, in no transaction; left in none.
         source: Where the bars come from; sources never mix.
         batch_id: Names the batch; loading it again is a no-op.
-        accepted: The bars' columns, one row per ticker and session.
+        accepted: The bars' columns, one row per ticker and session; or a Parquet file of them,
+            which is read by ranges of tickers.
         quarantine: ``row_id int64``, the bars' columns, ``reasons list<string>``, and what else
-            the quarantine's table holds.
+            the quarantine's table holds; or a Parquet file of them.
         received: Rows of the batch before they were judged.
         known_at: When the batch became known, with a time zone.
         reference: Actions, instruments and symbols that came with the bars; None for none.
@@ -88,13 +113,12 @@ def load_batch(
             stored; nothing is loaded.
     """
     facts = reference or Reference()
-    bars = accepted.select(BAR_SCHEMA.names)
     with transaction(conn):
         counts = stored_counts(conn, batch_id)
         if counts is None:
             moment = next_moment(conn, known_at)
             append_reference(conn, source=source, batch_id=batch_id, reference=facts, moment=moment)
-            counts = append_bars(conn, source, batch_id, bars, quarantine, received, moment)
+            counts = append_bars(conn, source, batch_id, accepted, quarantine, received, moment)
     log.info(
         "batch %s of %s: %d received, %d loaded (%d new), %d quarantined%s",
         *(counts.batch_id, counts.source, counts.received, counts.loaded, counts.new_revisions),
@@ -128,8 +152,8 @@ def append_bars(
     conn: duckdb.DuckDBPyConnection,
     source: str,
     batch_id: str,
-    accepted: pa.Table,
-    quarantine: pa.Table,
+    accepted: pa.Table | Path,
+    quarantine: pa.Table | Path,
     received: int,
     moment: datetime,
 ) -> LoadCounts:
@@ -138,20 +162,11 @@ def append_bars(
     For callers that hold a transaction; the arguments are those of ``load_batch``, with ``moment``
     from ``next_moment``.
     """
-    conn.register("accepted_bars", accepted)
-    conn.register("refused_rows", quarantine)
-    try:
-        conn.execute(
-            f"""
-            insert into bar_revisions by name
-            select new.*, $source as source, $batch_id as batch_id, $moment as known_at
-            from accepted_bars as new
-            left join bars_as_of($source, $moment) as current using (ticker, session_date)
-            where current.batch_id is null or {_DIFFERS}
-            order by ticker, session_date
-            """,
-            {"source": source, "batch_id": batch_id, "moment": moment},
-        )
+    load = {"source": source, "batch_id": batch_id, "moment": moment}
+    with _readable(conn, "accepted_bars", accepted), _readable(conn, "refused_rows", quarantine):
+        ranges = _ranges(conn)
+        for first, last in ranges:
+            conn.execute(_APPEND, {**load, "first": first, "last": last})
         conn.execute(
             """
             insert into quarantine by name
@@ -160,12 +175,35 @@ def append_bars(
             """,
             [batch_id, source],
         )
-    finally:
-        conn.unregister("accepted_bars")
-        conn.unregister("refused_rows")
-    counts = _count(conn, source, batch_id, accepted, received, moment)
+        counts = _count(conn, source, batch_id, ranges, received, moment)
     _record(conn, counts)
     return counts
+
+
+@contextmanager
+def _readable(conn: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | Path) -> Iterator[None]:
+    conn.register(name, conn.read_parquet(str(rows)) if isinstance(rows, Path) else rows)
+    try:
+        yield
+    finally:
+        conn.unregister(name)
+
+
+def _ranges(conn: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    # First and last ticker of parts of the batch, each of about _ROWS_AT_ONCE rows or one ticker:
+    # memory does not grow with the batch.
+    rows = conn.execute(
+        "select ticker, count(*) from accepted_bars group by ticker order by ticker"
+    ).fetchall()
+    found: list[tuple[str, str]] = []
+    filled = _ROWS_AT_ONCE
+    for ticker, count in rows:
+        if filled + count > _ROWS_AT_ONCE:
+            found.append((ticker, ticker))
+            filled = 0
+        found[-1] = (found[-1][0], ticker)
+        filled += count
+    return found
 
 
 def next_moment(conn: duckdb.DuckDBPyConnection, known_at: datetime) -> datetime:
@@ -188,7 +226,7 @@ def _count(
     conn: duckdb.DuckDBPyConnection,
     source: str,
     batch_id: str,
-    accepted: pa.Table,
+    ranges: Sequence[tuple[str, str]],
     received: int,
     moment: datetime,
 ) -> LoadCounts:
@@ -196,30 +234,25 @@ def _count(
     # that was accepted is now the current one, once.
     (new,) = _one(conn, "select count(*) from bar_revisions where batch_id = ?", batch_id)
     (refused,) = _one(conn, "select count(*) from quarantine where batch_id = ?", batch_id)
-    conn.register("accepted_bars", accepted)
-    try:
-        present, tickers, first, last = _one(
-            conn,
-            f"""
-            select count(distinct (ticker, session_date)), count(distinct ticker),
-                min(session_date), max(session_date)
-            from accepted_bars as new
-            inner join bars_as_of(?, ?) as current using (ticker, session_date)
-            where not ({_DIFFERS})
-            """,
-            *(source, moment),
-        )
-    finally:
-        conn.unregister("accepted_bars")
-    if present + refused != received or present != accepted.num_rows or present < new:
+    (accepted,) = _one(conn, "select count(*) from accepted_bars")
+    asked = {"source": source, "moment": moment}
+    parts = [
+        conn.execute(_PRESENT, {**asked, "first": first, "last": last}).fetchall()[0]
+        for first, last in ranges
+    ]
+    present, tickers = (sum(part[place] for part in parts) for place in (0, 1))
+    days = [part[2:] for part in parts if part[0]]
+    if present + refused != received or present != accepted or present < new:
         raise BarsRejected(
             f"batch {batch_id} of {source}: {present} rows in the warehouse and {refused} in "
             f"quarantine, expected {received} received together; nothing was loaded. Delete "
             f"batches/{batch_id} below the artefact root and validate the batch again"
         )
     return LoadCounts(
-        *(batch_id, source, received, present, new, present - new, refused),
-        *(tickers, first, last, moment, False),
+        *(batch_id, source, received, present, new, present - new, refused, tickers),
+        min((first for first, _ in days), default=None),
+        max((last for _, last in days), default=None),
+        *(moment, False),
         **new_facts(conn, batch_id),
     )
 

@@ -25,6 +25,7 @@ from transfergate.storage import ArtefactStore, content_hash, json_bytes
 from transfergate.warehouse.batch_bars import FeatureRun
 from transfergate.warehouse.batches import KeptBatch, cut_batches
 from transfergate.warehouse.changes import changed_tickers
+from transfergate.warehouse.connection import limit_memory
 from transfergate.warehouse.feature_checks import check_features
 from transfergate.warehouse.feature_sql import read_feature_sql
 from transfergate.warehouse.loads import moment_of
@@ -105,7 +106,7 @@ def publish_snapshot(
     """
     # Batches run side by side, each in its own thread: threads within a query would only wait.
     conn.execute("set threads = 1")
-    conn.execute(f"set memory_limit = '{request.resources.memory_limit_mb} MB'")
+    limit_memory(conn, request.resources.memory_limit_mb)
     run = _run(conn, request)
     bars = _bars(conn, request, run)
     key = _features_key(request, run)

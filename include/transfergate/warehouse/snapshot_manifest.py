@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -38,15 +39,14 @@ def snapshot_sessions(market: pa.Table, calendar: str, base: BaseSnapshot | None
         later = set(traded[len(old) :])
         if len(later) < (last - old[-1]).days:
             later |= set(exchange_sessions(calendar, old[-1] + day, last))
-        known = base.manifest["sessions"]
+        before = base.manifest["sessions"]
         return {
-            "sessions": [*known, *(session.isoformat() for session in sorted(later))],
+            "sessions": [*before, *(session.isoformat() for session in sorted(later))],
             "first_session_ordinal": base.manifest["first_session_ordinal"],
         }
-    ordinal = len(exchange_sessions(calendar, ORDINAL_ORIGIN, first - day)) - len(
-        exchange_sessions(calendar, first, ORDINAL_ORIGIN - day)
-    )
-    sessions = sorted({*traded, *exchange_sessions(calendar, first, last)})
+    known = exchange_sessions(calendar, min(first, ORDINAL_ORIGIN), max(last, ORDINAL_ORIGIN))
+    ordinal = bisect_left(known, first) - bisect_left(known, ORDINAL_ORIGIN)
+    sessions = sorted({*traded, *known[bisect_left(known, first) : bisect_right(known, last)]})
     return {
         "sessions": [session.isoformat() for session in sessions],
         "first_session_ordinal": ordinal,

@@ -47,11 +47,10 @@ def read_symbols(
     return found
 
 
-def map_symbols(conn: duckdb.DuckDBPyConnection, bars: pa.Table, symbols: pa.Table) -> pa.Table:
+def map_symbols(bars: pa.Table, symbols: pa.Table) -> pa.Table:
     """Give each row the ticker that its symbol stood for on its session.
 
     Args:
-        conn: Any connection.
         bars: In ``LANDING_SCHEMA``. Rows that carry a ticker and a symbol are left as they are.
         symbols: What ``read_symbols`` returned.
 
@@ -63,13 +62,11 @@ def map_symbols(conn: duckdb.DuckDBPyConnection, bars: pa.Table, symbols: pa.Tab
     if not symbols.num_rows:
         return bars
     numbered = bars.append_column("row_number", pa.array(range(bars.num_rows), pa.int64()))
-    conn.register("received_bars", numbered)
-    conn.register("symbol_map", symbols)
-    try:
+    with duckdb.connect(":memory:") as conn:
+        conn.execute("set threads = 1")
+        conn.register("received_bars", numbered)
+        conn.register("symbol_map", symbols)
         mapped = conn.sql(_MAPPED).to_arrow_table()
-    finally:
-        conn.unregister("received_bars")
-        conn.unregister("symbol_map")
     return mapped.select(LANDING_SCHEMA.names).cast(LANDING_SCHEMA)
 
 
