@@ -20,14 +20,20 @@ from transfergate.evaluation.ledger import RECORD, Ledger
 from transfergate.evaluation.splits import Fold
 from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
-from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
+from transfergate.settings import (
+    FinetuneParams,
+    MarketParams,
+    NetworkParams,
+    Settings,
+    WalkForwardParams,
+)
 from transfergate.steps.folds import target_folds
 from transfergate.steps.pretraining import (
     foundation_weights,
     load_panel,
-    log_progress,
     read_foundation,
 )
+from transfergate.steps.progress import log_progress
 from transfergate.steps.targets import plan_finetune
 from transfergate.storage import ArtefactStore, open_snapshot
 from transfergate.transfer.arms import SCRATCH
@@ -93,13 +99,7 @@ def size_ticker(
     params = settings.finetune
     if n_seeds is not None:
         params = params.model_copy(update={"n_seeds": n_seeds})
-    budgets = share_budgets(run.folds, shares, params)
-    if all(budget.reason for budget in budgets):
-        raise NotEnoughData(
-            f"{ticker}: no share of {sorted(shares)} % can be trained on; {budgets[-1].share} %: "
-            f"{budgets[-1].reason}; ask for larger shares or shorten "
-            f"TRANSFERGATE_FINETUNE__OPTIMISER__BURN_IN_SESSIONS"
-        )
+    budgets = _budgets(run, shares, params)
     log.info("%s: shares %s, tiers %s, %d folds", ticker, shares, tiers, len(run.folds))
     curves = train_curves(
         run.panel,
@@ -134,6 +134,18 @@ def size_ticker(
     }
     plain: dict[str, Any] = finite(result)
     return plain
+
+
+def _budgets(run: _Sizing, shares: Sequence[int], params: FinetuneParams) -> list[Budget]:
+    """What each share trains with; refused if none can be trained."""
+    budgets = share_budgets(run.folds, shares, params)
+    if all(budget.reason for budget in budgets):
+        raise NotEnoughData(
+            f"{run.ticker}: no share of {sorted(shares)} % can be trained on; {budgets[-1].share} "
+            f"%: {budgets[-1].reason}; ask for larger shares or shorten "
+            f"TRANSFERGATE_FINETUNE__OPTIMISER__BURN_IN_SESSIONS"
+        )
+    return budgets
 
 
 class _Sizing:
