@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ class JudgedRows:
         vendor_adjusted: Tickers with an adjusted close.
     """
 
-    tickers: pd.Series[str]
+    tickers: pd.Series[Any]
     found: pd.DataFrame = field(default_factory=pd.DataFrame)
     first_session: date | None = None
     last_session: date | None = None
@@ -40,10 +41,13 @@ class JudgedRows:
         first = last = None
         if "session_date" in frame and len(dates := pd.to_datetime(frame["session_date"]).dropna()):
             first, last = dates.min().date(), dates.max().date()
-        given = frame.loc[frame["adj_close"].notna(), "ticker"] if "row_id" in frame else []
+        derived = "row_id" in frame
+        given: list[str] = (
+            frame.loc[frame["adj_close"].notna(), "ticker"].tolist() if derived else []
+        )
         return cls(
             names.astype("category").reset_index(drop=True),
-            frame.set_index("row_id", drop=False) if "row_id" in frame else frame,
+            frame.set_index("row_id", drop=False) if derived else frame,
             *(first, last),
             frozenset(given),
         )
