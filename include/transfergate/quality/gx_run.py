@@ -112,7 +112,8 @@ class GxRun:
             suite_validation_result_identifier=shown,
             expectation_suite_identifier=suite,
         )
-        self._context.build_data_docs(resource_identifiers=[shown, suite])
+        shown_pages: Any = [shown, suite]
+        self._context.build_data_docs(resource_identifiers=shown_pages)
 
 
 def rules_in_order(expectations: list[Any]) -> list[str]:

@@ -204,4 +204,4 @@ def _mapped(landed: pa.Table, symbols: pa.Table) -> pa.Table:
 
 def _positive(prices: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     values = prices.fill_null(np.nan).to_numpy()
-    return np.isfinite(values) & (values > 0)
+    return np.asarray(np.isfinite(values) & (values > 0), bool)

@@ -125,7 +125,7 @@ def _judged(
     ends = [date(1970, 1, 1) + timedelta(days=int(day)) for day in
             ((days.min(), days.max()) if len(days) else ())]  # fmt: skip
     rows = quality.JudgedRows(
-        pd.Series(pd.Categorical.from_codes(whole.codes, list(whole.names))),
+        pd.Series(pd.Categorical.from_codes(whole.codes, pd.Index(list(whole.names), dtype="str"))),
         first_session=ends[0] if ends else None,
         last_session=ends[1] if ends else None,
         vendor_adjusted=whole.vendor_adjusted,
