@@ -25,6 +25,7 @@ from transfergate.orchestration.retries import DEFAULTS
     schedule=None,
     catchup=False,
     max_active_runs=1,
+    is_paused_upon_creation=False,  # nothing but a person starts it
     default_args=DEFAULTS,
     doc_md=__doc__,
     tags=["transfergate", "champions"],

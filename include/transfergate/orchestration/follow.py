@@ -69,13 +69,22 @@ def _finish(airflow: EmbeddedAirflow, dag_id: str, run_id: str, progress: Progre
         airflow.check()
         state = airflow.api.run_state(dag_id, run_id)
         instances = airflow.api.task_instances(dag_id, run_id)
-        running = [one for one in instances if one.state == "running"]
-        progress.show(instances, {one.key: last_said(_log(airflow, one)) for one in running})
+        progress.show(instances, {one.key: _detail(airflow, one) for one in instances})
         if state == "success":
             return Run(dag_id, run_id, tuple(instances))
         if state in FINAL_STATES:
             raise ChainError(_failure(airflow, dag_id, run_id, instances))
         time.sleep(POLL_SECONDS)
+
+
+def _detail(airflow: EmbeddedAirflow, one: TaskInstance) -> str:
+    # What a running task has said last, or where a person is waited for.
+    if one.state == "running":
+        return last_said(_log(airflow, one))
+    if one.state == "awaiting_input":
+        where = f"{airflow.url}/dags/{one.dag_id}/runs/{one.run_id}/tasks/{one.task_id}"
+        return f"  waits for your answer: {where}/required_actions"
+    return ""
 
 
 def _failure(

@@ -34,7 +34,7 @@ class Progress:
         self._drawn = 0
         # A line that wraps could not be redrawn in place.
         columns, lines = shutil.get_terminal_size()
-        self._width = columns - 1 if stream.isatty() else 200
+        self._width = columns - 1 if stream.isatty() else 500
         self._height = max(1, lines - 2)
 
     @property

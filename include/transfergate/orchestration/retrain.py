@@ -119,18 +119,25 @@ def _run_chain(
 
 
 def collect(airflow: EmbeddedAirflow, runs: Sequence[Run]) -> dict[str, Any]:
-    """What the tasks of a finished chain returned, by the chain's stages."""
+    """What the tasks of a finished chain returned, by the chain's stages.
+
+    Where a person refused the promotions, ``promotions`` says ``refused``.
+    """
     last = {run.dag_id: run for run in runs}
 
     def result(dag_id: str, task_id: str, map_index: int = -1) -> Any:
         return airflow.api.result(dag_id, last[dag_id].run_id, task_id, map_index)
 
+    promote = next(one for one in last["finetune_tickers"].instances if one.task_id == "promote")
+    refused = {"promoted": [], "refreshed": [], "kept": {}, "refused": True}
     return {
         "bars": result("ingest_daily_bars", "load"),
         "features": result("build_features", "build", 0),
         "foundation": result("pretrain_foundation", "register"),
         "evaluation_id": result("finetune_tickers", "judge"),
-        "promotions": result("finetune_tickers", "promote"),
+        "promotions": refused
+        if promote.state == "skipped"
+        else result("finetune_tickers", "promote"),
     }
 
 
@@ -149,6 +156,11 @@ def report(settings: Settings, result: dict[str, Any], seconds: float) -> str:
         f"verdicts    evaluation {result['evaluation_id']}",
         "",
         steps.render_summary(result["summary"]),
+        *(
+            ["", "promotions  refused, or not answered in time: every champion stays"]
+            if "refused" in result["promotions"]
+            else []
+        ),
         "",
         f"evaluation  {result['summary'].get('report', '')}",
         f"data docs   {settings.artefact_root / 'data_docs' / 'index.html'}",
