@@ -133,14 +133,14 @@ def test_features_standardised_again_over_the_whole_sample_are_invalid(
 def test_sources_that_end_one_fold_late_are_invalid(
     settings: Settings, published: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, late = pretraining._slice, settings.walk_forward.test_sessions + 30
+    real, late = pretraining.stage_slice, settings.walk_forward.test_sessions + 30
 
-    def one_fold_later(panel: Any, fold: Any) -> TrainingSlice:
-        found = real(panel, fold)
+    def one_fold_later(panel: Any, fold: Any, *arguments: Any) -> TrainingSlice:
+        found = real(panel, fold, *arguments)
         stop = min(found.stop + late, panel.n_sessions) if fold.test else found.stop
         return replace(found, stop=stop)
 
-    monkeypatch.setattr(pretraining, "_slice", one_fold_later)
+    monkeypatch.setattr(pretraining, "stage_slice", one_fold_later)
     # little budget reads far: every possible start is drawn in enough updates
     optimiser = settings.pretrain.optimiser.model_copy(update={"n_updates": 30})
     pretrain = settings.pretrain.model_copy(update={"optimiser": optimiser})

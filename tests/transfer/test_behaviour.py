@@ -157,7 +157,7 @@ def test_collapsed_seeds_are_counted_in_both_arms_and_none_is_dropped():
             assert rows.num_rows == 4 * fold.test.sessions
             assert len(run.seeds) == 4
             assert (run.choice is None) == (market_params is params)  # flat is a choice
-            flat = flat_seeds(rows, 4)
+            flat = flat_seeds(rows)
             records[run.arm] = {**arm_record(run, panel), "flat_in_test": flat}
         figures = audits.budget_parity([{"fold": "fold-0", "arms": records}])["figures"]
         counts[market_params.cost_bps] = figures["totals"]

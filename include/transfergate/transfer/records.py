@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transfergate.evaluation.splits import Fold
 from transfergate.market.panel import Panel
@@ -38,10 +39,11 @@ def arm_record(run: ArmRun, panel: Panel) -> dict[str, Any]:
     }
 
 
-def flat_seeds(rows: pa.Table, n_seeds: int) -> int:
-    """Seeds that hold nothing in any of their rows, which come in the order of seed and session."""
-    position = rows["position"].to_numpy().reshape(n_seeds, -1)
-    return int((position == 0.0).all(axis=1).sum())
+def flat_seeds(rows: pa.Table) -> int:
+    """Seeds that hold nothing in any of their rows."""
+    held = rows.select(["seed"]).append_column("held", pc.not_equal(rows["position"], 0.0))
+    seeds = held.group_by("seed").aggregate([("held", "any")])
+    return int(pc.sum(pc.invert(seeds["held_any"])).as_py() or 0)
 
 
 def fold_checks(
@@ -73,7 +75,7 @@ def fold_checks(
         "arms": {
             name: {
                 **arm_record(run, panel),
-                "flat_in_test": flat_seeds(rows[name], len(run.seeds)),
+                "flat_in_test": flat_seeds(rows[name]),
             }
             for name, run in runs.items()
         },
