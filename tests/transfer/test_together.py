@@ -128,3 +128,15 @@ def test_tickers_of_two_calendars_are_refused():
     other = replace(given[1].panel, sessions=given[1].panel.sessions + 1)
     with pytest.raises(TrainingError, match="different calendars"):
         jointly([given[0], replace(given[1], panel=other)])
+
+
+def test_joint_panels_keep_the_names_of_their_features_and_each_ones_costs():
+    panels = [replace(task.panel, feature_names=("a", "b", "c", "d")) for task in tasks(PANEL)]
+    joint = together.join_panels(panels)
+    assert joint.tickers == PANEL.tickers
+    assert joint.feature_names == ("a", "b", "c", "d")
+    assert torch.equal(joint.features, PANEL.features)
+    assert joint.cost_rate is not None
+    assert joint.cost_rate[:2].isnan().all()
+    assert (joint.cost_rate[2] == 3e-3).all()
+    assert together.join_panels(panels[:2]).cost_rate is None

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -135,24 +136,20 @@ def join_panels(panels: Sequence[Panel]) -> Panel:
                 f"tickers {first.tickers} and {panel.tickers} have different calendars; train only "
                 f"tickers of one snapshot together"
             )
-    costs = [panel.cost_rate for panel in panels]
-    default = torch.full_like(first.overnight, torch.nan)[:1]
-    known = [default.expand(len(p.tickers), -1) if c is None else c
-             for p, c in zip(panels, costs, strict=True)]  # fmt: skip
-
-    def rows(name: str) -> Tensor:
-        return torch.cat([getattr(panel, name) for panel in panels])
-
-    return Panel(
-        tuple(ticker for panel in panels for ticker in panel.tickers),
-        first.sessions,
-        rows("features"),
-        rows("overnight"),
-        rows("intraday"),
-        rows("tradable"),
-        rows("ready"),
-        None if all(cost is None for cost in costs) else torch.cat(known),
-    )
+    names = ("features", "overnight", "intraday", "tradable", "ready")
+    joint: dict[str, Any] = {name: torch.cat([getattr(panel, name) for panel in panels]) for name in names}
+    if any(panel.cost_rate is not None for panel in panels):
+        default = torch.full_like(first.overnight, torch.nan)[:1]
+        joint["cost_rate"] = torch.cat(
+            [
+                default.expand(len(panel.tickers), -1)
+                if panel.cost_rate is None
+                else panel.cost_rate
+                for panel in panels
+            ]
+        )
+    tickers = tuple(ticker for panel in panels for ticker in panel.tickers)
+    return replace(first, tickers=tickers, **joint)
 
 
 def join_plans(plans: Sequence[StackPlan]) -> StackPlan:
