@@ -69,12 +69,8 @@ def sharpe_of_positions(panel: Panel, market: MarketParams, positions: np.ndarra
 
 def follow(panel: Panel, market: MarketParams, table: np.ndarray) -> np.ndarray:
     """Positions (N, T - 1) from actions by (ticker, session, previous position), from flat."""
-    executable = dynamics.outcomes(panel, market).executable.numpy()
-    grid = np.array(market.positions)
-    rows = np.arange(len(table))
-    held = np.full(len(table), dynamics.flat_index(market))
-    out = np.zeros((len(table), table.shape[1] - 1))
-    for t in range(out.shape[1]):
-        held = np.where(executable[:, t], table[rows, t, held], held)
-        out[:, t] = grid[held]
-    return out
+    decisions = table.shape[1] - 1
+    actions = torch.from_numpy(table[:, :decisions]).transpose(0, 1)
+    executable = dynamics.outcomes(panel, market).executable[:, :decisions].T
+    held = dynamics.follow(actions, executable, dynamics.flat_index(market))[1:].T
+    return np.array(market.positions)[held.numpy()]

@@ -3,6 +3,7 @@
 from transfergate.learning.checkpoint import Checkpoint
 from transfergate.learning.networks import (
     Weights,
+    are_finite,
     encode,
     frozen_parameters,
     head_logits,
@@ -25,6 +26,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSlice",
     "Weights",
+    "are_finite",
     "encode",
     "frozen_parameters",
     "head_logits",

@@ -73,6 +73,11 @@ def frozen_parameters(strategy: Strategy, network: NetworkParams) -> frozenset[s
     return frozenset()
 
 
+def are_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether every parameter of every model is a number."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+
+
 def n_models(weights: Weights) -> int:
     """Number of stacked models S."""
     return int(next(iter(weights.values())).shape[0])

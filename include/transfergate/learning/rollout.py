@@ -80,17 +80,11 @@ def roll(logits: Tensor, noise: Tensor | None, batch: PathBatch, flat: int) -> R
         batch: The paths.
         flat: Index of the flat position.
     """
-    models, actions, sessions, paths, _ = logits.shape
+    models, _, sessions, paths, _ = logits.shape
     shape = (sessions, models, paths)
     noisy = logits if noise is None else logits + noise.unsqueeze(-1)
     chosen = noisy.argmax(1).transpose(0, 1)  # (D, S, B, P)
-    executable = batch.executable.view(shape)
-    keep = torch.arange(actions, device=logits.device)
-    moves = dynamics.effective_target(keep, chosen, executable.unsqueeze(-1))
-    held = torch.full((sessions + 1, models, paths), flat, device=logits.device)
-    for t in range(sessions):
-        held[t + 1] = moves[t].gather(-1, held[t].unsqueeze(-1)).squeeze(-1)
-    held = held[:-1]
+    held = dynamics.follow(chosen, batch.executable.view(shape), flat)[:-1]
     action = chosen.gather(-1, held.unsqueeze(-1)).squeeze(-1)
     within = batch.within.view(shape)
     nothing = Rollout(held, action, within, within.float())

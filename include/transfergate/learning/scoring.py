@@ -145,12 +145,5 @@ def greedy_actions(
 
 
 def _follow(actions: Tensor, executable: Tensor, flat: int) -> Tensor:
-    # Index of the position before every decision and after the last, (S, T + 1), from flat.
-    models, sessions, n_positions = actions.shape
-    keep = torch.arange(n_positions, device=actions.device)
-    moves = dynamics.effective_target(keep, actions, executable.unsqueeze(-1))
-    moves = moves.transpose(0, 1).contiguous()
-    held = torch.full((sessions + 1, models), flat, dtype=torch.int64, device=actions.device)
-    for t in range(sessions):
-        held[t + 1] = moves[t].gather(1, held[t].unsqueeze(1)).squeeze(1)
-    return held.transpose(0, 1)
+    # As dynamics.follow, models first: (S, T + 1).
+    return dynamics.follow(actions.transpose(0, 1), executable.T, flat).T

@@ -156,6 +156,26 @@ def next_positions(executable: Tensor, n_positions: int) -> Tensor:
     return effective_target(grid[:, None], grid[None, :], executable[..., None, None])
 
 
+def follow(actions: Tensor, executable: Tensor, start: int) -> Tensor:
+    """Walk through actions that are known from every position.
+
+    Args:
+        actions: int64 ``[T, ..., P]``, index of the action by previous position.
+        executable: bool ``[T, ...]``; where False the position stays.
+        start: Index of the position before the first decision.
+
+    Returns:
+        int64 ``[T + 1, ...]``: index of the position before every decision and after the last.
+    """
+    keep = torch.arange(actions.shape[-1], device=actions.device)
+    moves = effective_target(keep, actions, executable.unsqueeze(-1)).contiguous()
+    shape = (len(moves) + 1, *moves.shape[1:-1])
+    held = torch.full(shape, start, dtype=torch.int64, device=actions.device)
+    for t in range(len(moves)):
+        held[t + 1] = moves[t].gather(-1, held[t].unsqueeze(-1)).squeeze(-1)
+    return held
+
+
 def position_grid(
     market: MarketParams, device: torch.device, dtype: torch.dtype = torch.float64
 ) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfergate.learning import Weights, select_models
+from transfergate.learning import Weights, are_finite, select_models
 from transfergate.learning.scoring import greedy_actions
 from transfergate.market import dynamics
 from transfergate.market.panel import Panel
@@ -63,7 +63,7 @@ def conduct(
         network: Its network.
         burn_in: Sessions encoded before the first decision.
     """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+    if not are_finite(weights):
         return Conduct(NOT_FINITE, 0, None, 0.0)
     rows = torch.arange(len(panel.tickers), device=panel.device)
     first = min(burn_in, stop - 2)
@@ -76,7 +76,7 @@ def conduct(
     flat = dynamics.flat_index(market)
     chosen = _reachable_choices(table, flat)
     position = market.positions[chosen[0]] if len(chosen) == 1 else None
-    held = _held(actions, executable, flat)
+    held = dynamics.follow(actions.transpose(0, 1), executable.T, flat)[1:].T
     return Conduct(
         finding=None if position is None else _name(position),
         decisions=len(table),
@@ -94,17 +94,6 @@ def _reachable_choices(table: Tensor, flat: int) -> list[int]:
             return sorted(chosen)
         chosen |= found
         reached |= found
-
-
-def _held(actions: Tensor, executable: Tensor, flat: int) -> Tensor:
-    # Index of the position after each decision, (N, T), from flat.
-    held = torch.empty(executable.shape, dtype=torch.int64, device=actions.device)
-    now = torch.full_like(held[:, 0], flat)
-    for t in range(held.shape[1]):
-        wanted = actions[:, t].gather(1, now.unsqueeze(1)).squeeze(1)
-        now = dynamics.effective_target(now, wanted, executable[:, t])
-        held[:, t] = now
-    return held
 
 
 def _name(position: float) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import torch
 
 from transfergate.evaluation.metrics import SESSIONS_PER_YEAR
 from transfergate.evaluation.splits import Window
-from transfergate.learning import Weights
+from transfergate.learning import Weights, are_finite
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams, RefreshParams
 from transfergate.transfer.scoring import model_paths
@@ -53,7 +52,7 @@ def behaviour(
         network: The bundle's.
         burn_in: Sessions encoded before the first decision.
     """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+    if not are_finite(weights):
         return Behaviour(False, 0.0, 0.0, 0.0, 0.0)
     paths = model_paths(panel, weights, window, market, network, burn_in)
     positions = np.stack([path.position for path in paths])
