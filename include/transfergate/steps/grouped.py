@@ -79,7 +79,7 @@ class _Job:
         """Take the result of an earlier run if there is one, else say what is to be trained."""
         run, store = self.run, self.run.store
         if store.exists(self._key):
-            log.info("%s: fine-tuned from foundation %s before", run.ticker, self._key)
+            log.info("%s: fine-tuned before, in %s", run.ticker, self._key)
             stored: dict[str, Any] = store.read_json(self._key)
             kept = [audit for audit in stored["audits"] if audit["name"] != "champion"]
             facing = run.score_champion(stored["candidate"])

@@ -43,6 +43,7 @@ class _Batch:
         history: What is known around it.
         markets: The exchanges whose sessions it is judged by.
         reports: Of all batches before.
+        expectations: Where the source's own expectations are, and what they say; empty for none.
     """
 
     id: str
@@ -50,6 +51,7 @@ class _Batch:
     history: warehouse.History
     markets: Sequence[ExchangeSessions]
     reports: Sequence[dict[str, Any]]
+    expectations: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,14 @@ def _received(
     # The rows alone are not enough for the batch's id: the same rows may be fresh today and stale
     # next week, and a jump of today explained by an action of next week.
     params = source_params(settings, plan)
+    expectations = _expectations_file(params)
     rules = json_bytes(
         {
             "description": plan.get("description") or {},
             "calendar": params.calendar,
             "special_sessions": [str(day) for day in params.special_sessions],
             "quality": params.quality.model_dump(mode="json"),
-            "expectations": _expectations_file(params)[1],
+            "expectations": expectations[1],
             "prices": params.prices,
             "negative_prices": sorted(params.negative_prices),
             "oldest_acceptable": str(_oldest_acceptable(settings, plan)),
@@ -196,7 +199,7 @@ def _received(
         str([(m.exchange, sorted(m.tickers), sorted(m.special)) for m in markets]),
     ]
     batch_id = content_hash(plan["source"], rules, *known, *sorted(set(landing)))
-    return _Batch(batch_id, rows, history, markets, reports)
+    return _Batch(batch_id, rows, history, markets, reports, expectations)
 
 
 def _context(
@@ -208,7 +211,7 @@ def _context(
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch.id
     ]
     params = source_params(settings, plan)
-    where, content = _expectations_file(params)
+    where, content = batch.expectations
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
     return quality.BatchContext(
         batch_id=batch.id,
