@@ -130,3 +130,13 @@ def finish(figures: Figures, *, as_json: bool) -> None:
         for name, row in figures.items():
             print(name, row)
     print(json.dumps(figures))
+
+
+def run_by_cores(description: str | None, measure: Callable[..., Figures]) -> None:
+    """Run a benchmark on each count of cores: ``measure(cores, rounds, quick=...)``."""
+    arguments = options(description)
+    figures: Figures = {}
+    for cores in core_counts(arguments.cores):
+        with on_cores(cores):
+            figures |= measure(cores, arguments.rounds, quick=arguments.quick)
+    finish(figures, as_json=arguments.json)

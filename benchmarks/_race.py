@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import _ours
 from benchmarks._curves import Curve, follow, mean_and_spread, median_seconds, sharpe_of_positions
-from benchmarks._harness import Figures, alternate, clock, figure
+from benchmarks._harness import Figures, alternate, clock, core_counts, figure, finish, options
 from transfergate.market import Panel, optimum, planted_panel
 from transfergate.market.planted import PlantedParams
 from transfergate.settings import MarketParams, NetworkParams, OptimiserParams
@@ -242,3 +242,14 @@ def _quality(
             ours, theirs, peer.config.name, note=note
         )
     return figures
+
+
+def run_race(
+    description: str | None, measure: Callable[..., Figures], budget: Budget, quick: Budget
+) -> None:
+    """Run a benchmark of training: ``measure(cores, budget, quick=...)``."""
+    arguments = options(description)
+    asked = {"rounds": arguments.rounds, "seeds": arguments.seeds, "cap_s": arguments.cap}
+    given = quick if arguments.quick else replace(budget, **asked)
+    figures = measure(core_counts(arguments.cores), given, quick=arguments.quick)
+    finish(figures, as_json=arguments.json)

@@ -19,10 +19,9 @@ library's.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from benchmarks._harness import Figures, core_counts, figure, finish, installed, on_cores, options
+from benchmarks._harness import Figures, figure, installed, on_cores
 from benchmarks._race import (
     Arena,
     Budget,
@@ -31,6 +30,7 @@ from benchmarks._race import (
     learning_figures,
     own_figures,
     run_curves,
+    run_race,
     throughput_figures,
 )
 from transfergate.market.planted import PlantedParams
@@ -115,13 +115,5 @@ def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     return figures
 
 
-def main() -> None:
-    arguments = options(__doc__)
-    budget = replace(BUDGET, rounds=arguments.rounds, seeds=arguments.seeds, cap_s=arguments.cap)
-    budget = QUICK if arguments.quick else budget
-    figures = measure(core_counts(arguments.cores), budget, quick=arguments.quick)
-    finish(figures, as_json=arguments.json)
-
-
 if __name__ == "__main__":
-    main()
+    run_race(__doc__, measure, BUDGET, QUICK)

@@ -21,12 +21,9 @@ from benchmarks._harness import (
     Figures,
     alternate,
     clock,
-    core_counts,
     figure,
-    finish,
     installed,
-    on_cores,
-    options,
+    run_by_cores,
 )
 from transfergate.market import EpisodeParams, MarketVectorEnv, planted_panel
 
@@ -115,14 +112,5 @@ def measure(cores: int, rounds: int, *, quick: bool) -> Figures:
     return figures
 
 
-def main() -> None:
-    arguments = options(__doc__)
-    figures: Figures = {}
-    for cores in core_counts(arguments.cores):
-        with on_cores(cores):
-            figures |= measure(cores, arguments.rounds, quick=arguments.quick)
-    finish(figures, as_json=arguments.json)
-
-
 if __name__ == "__main__":
-    main()
+    run_by_cores(__doc__, measure)

@@ -11,10 +11,9 @@ ten of ours were tried, on the same unseen tickers: this comparison favours ours
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from benchmarks._harness import Figures, core_counts, figure, finish, installed, on_cores, options
+from benchmarks._harness import Figures, figure, installed, on_cores
 from benchmarks._race import (
     Arena,
     Budget,
@@ -23,6 +22,7 @@ from benchmarks._race import (
     learning_figures,
     own_figures,
     run_curves,
+    run_race,
     throughput_figures,
 )
 from transfergate.market.planted import PlantedParams
@@ -120,13 +120,5 @@ def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     return figures
 
 
-def main() -> None:
-    arguments = options(__doc__)
-    budget = replace(BUDGET, rounds=arguments.rounds, seeds=arguments.seeds, cap_s=arguments.cap)
-    budget = QUICK if arguments.quick else budget
-    figures = measure(core_counts(arguments.cores), budget, quick=arguments.quick)
-    finish(figures, as_json=arguments.json)
-
-
 if __name__ == "__main__":
-    main()
+    run_race(__doc__, measure, BUDGET, QUICK)
