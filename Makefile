@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-store retrain up test check format golden drills bench lock clean
+.PHONY: help setup setup-dev setup-bench setup-store retrain up test check format golden drills bench charts lock clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -81,6 +81,9 @@ drills: setup-dev ## Kill ingest, features and compaction at random moments; cou
 
 bench: setup-bench ## Comparisons with named peers, into docs/benchmarks.md
 	@exec $(BIN)/python -m benchmarks
+
+charts: ## Bundle the pages' chart library anew (needs node and npm)
+	@exec tools/charts/bundle.sh include/transfergate/orchestration/ui/static/vendor
 
 # A clean environment each time, so that the lock holds what pip resolves and nothing else.
 lock: ## Resolve the dependencies of pyproject.toml anew into requirements*.txt
