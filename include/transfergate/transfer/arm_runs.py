@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from transfergate.evaluation.splits import Fold
 from transfergate.learning import Weights
@@ -32,6 +34,7 @@ class ArmRun:
         learning_curve: Validation Sharpe ratio at each validation, mean over seeds, of the choice.
         collapsed: Chosen models that hold nothing throughout validation; they count like all
             others, in every mean and in every error.
+        curves: How each seed learned (``curves.learning_curves``).
     """
 
     arm: str
@@ -53,3 +56,4 @@ class ArmRun:
     costs: tuple[float, str]
     learning_curve: tuple[float, ...]
     collapsed: int = 0
+    curves: Mapping[str, Any] | None = None

@@ -34,6 +34,7 @@ from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
 from transfergate.storage import content_hash
 from transfergate.transfer.arm_runs import FINETUNED, SCRATCH, ArmRun
+from transfergate.transfer.curves import learning_curves
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
 
@@ -298,4 +299,5 @@ def _choose(
         costs=(round(float(cost_rates(panel, market).mean()) * 1e4, 6), market.timing),
         learning_curve=tuple(float(value) for value in curve),
         collapsed=int((scored.position[chosen] == 0.0).all(1).sum()),
+        curves=learning_curves(result, kept),
     )

@@ -76,6 +76,7 @@ def fold_checks(
             name: {
                 **arm_record(run, panel),
                 "flat_in_test": flat_seeds(rows[name]),
+                "curves": run.curves,
             }
             for name, run in runs.items()
         },
