@@ -29,6 +29,6 @@ class TransfergatePages(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The app, imported on demand."""
-        from transfergate.orchestration.pages import PREFIX, app
+        from transfergate.orchestration.ui.app import PREFIX, app
 
         return [{"app": app, "url_prefix": PREFIX, "name": "Transfergate"}]

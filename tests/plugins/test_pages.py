@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 
 from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
+from transfergate.orchestration.ui.app import app
 from transfergate.settings import Settings
 
-PATHS = ["/", "/evaluations/e1/report.html", "/data_docs/index.html"]
+PATHS = ["/evaluations", "/evaluations/e1/report.html", "/data_docs/index.html"]
+ROUTES = [re.sub(r"{[^}]*}", "e1", route.path) for route in app.routes]
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +49,45 @@ def admin(airflow):
         yield client
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_nobody_reads_without_logging_in(airflow, path):
-    answer = httpx.get(f"{airflow.url}/transfergate{path}", timeout=30)
-    assert answer.status_code == 401
-    assert "e1" not in answer.text
+def test_nobody_reads_any_page_without_logging_in(airflow):
+    for path in [*ROUTES, *PATHS]:
+        answer = httpx.get(f"{airflow.url}/transfergate{path}", timeout=30)
+        assert (path, answer.status_code) == (path, 401)
+        assert answer.text == "Not authenticated"
+
+
+def test_nobody_reads_any_page_with_a_token_that_others_signed(airflow):
+    forged = jwt.encode({"sub": "admin", "role": "ADMIN", "exp": time.time() + 900}, "x" * 64)
+    for path in [*ROUTES, *PATHS]:
+        url = f"{airflow.url}/transfergate{path}"
+        for given in (
+            {"headers": {"Authorization": f"Bearer {forged}"}},
+            {"headers": {"Cookie": f"_token={forged}"}},
+        ):
+            answer = httpx.get(url, timeout=30, **given)
+            assert (path, answer.status_code in (401, 403)) == (path, True)
+            assert "e1" not in answer.text
 
 
 def test_a_browser_without_a_session_is_sent_to_log_in(airflow):
     answer = httpx.get(f"{airflow.url}/transfergate/", headers={"Accept": "text/html"}, timeout=30)
     assert answer.status_code == 307
     assert answer.headers["location"] == "/auth/login?next=/transfergate/"
+
+
+def test_style_sheets_and_scripts_are_kept_by_the_browser(admin):
+    page = admin.get("/evaluations").text
+    for name in ("pages.css", "pages.js", "theme.js"):
+        address = re.search(rf"/transfergate(/static/{name}\?v=[0-9a-f]{{12}})", page)[1]
+        answer = admin.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_page_that_is_not_there_leads_back(admin):
+    answer = admin.get("/evaluations/none/report.html", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert 'href="/transfergate/"' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -78,6 +111,9 @@ def test_a_logged_in_user_reads(admin, path, text):
         "/evaluations/none/report.html",
         "/evaluations/a%00b",
         "/champions/secret.json",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
     ],
 )
 def test_nothing_outside_the_folders_is_served(admin, path):

@@ -1,0 +1,54 @@
+"""The app that Airflow mounts at ``/transfergate``: every page's router, assets, refusals."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+from airflow.api_fastapi.app import get_auth_manager
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.exceptions import HTTPException as AnyHttpException
+
+from transfergate.orchestration.ui import champions, lineage, overview, quality, report
+from transfergate.orchestration.ui.guard import for_users, serve
+from transfergate.orchestration.ui.links import PREFIX, ours
+from transfergate.orchestration.ui.markup import empty, link
+from transfergate.orchestration.ui.shell import page
+
+__all__ = ["PREFIX", "app"]
+
+STATIC = Path(str(files("transfergate.orchestration.ui") / "static"))
+FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+app = FastAPI(title="transfergate", docs_url=None, redoc_url=None, openapi_url=None)
+assets = for_users()
+
+
+@assets.get("/static/{path:path}")
+def asset(path: str) -> FileResponse:
+    """A style sheet, script or library; its address changes with its content."""
+    return serve(STATIC, path, FOR_EVER)
+
+
+@app.exception_handler(AnyHttpException)
+async def refuse(request: Request, error: HTTPException) -> Response:
+    """Send a person without a session to the log-in page, and answer others with the status."""
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if error.status_code == 401 and wants_page:
+        return RedirectResponse(_login(request.url.path), status_code=307)
+    if error.status_code == 404 and wants_page:
+        body = empty(str(error.detail), link(ours(), "Go to the overview"))
+        return HTMLResponse(page("Not found", body), status_code=404)
+    return PlainTextResponse(str(error.detail), status_code=error.status_code)
+
+
+def _login(path: str) -> str:
+    way = get_auth_manager().get_url_login()
+    return f"{way}{'&' if '?' in way else '?'}next={quote(path)}"
+
+
+for module in (overview, report, champions, lineage, quality):
+    app.include_router(module.router)
+app.include_router(assets)

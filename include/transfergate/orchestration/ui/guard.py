@@ -1,0 +1,40 @@
+"""Who may see what: Airflow does not guard a plugin's app, so each router does it by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
+from fastapi import APIRouter, Depends, HTTPException
+from fastapi.responses import FileResponse
+
+EVALUATIONS = "finetune_tickers"
+"""The DAG that makes verdicts, candidates and champions: who may read it sees those."""
+BATCHES = "ingest_daily_bars"
+"""The DAG that makes batches, quarantine and Data Docs."""
+
+
+def guarded(dag_id: str) -> APIRouter:
+    """A router for those who may read the DAG that makes what its routes show."""
+    return APIRouter(dependencies=[Depends(requires_access_dag("GET", param_dag_id=dag_id))])
+
+
+def for_users() -> APIRouter:
+    """A router for everybody who has logged in: style sheets and scripts, no data."""
+    return APIRouter(dependencies=[Depends(get_user)])
+
+
+def serve(root: Path, path: str, headers: dict[str, str] | None = None) -> FileResponse:
+    """A file below a folder.
+
+    Raises:
+        HTTPException: 404 if there is none, or the path leaves the folder (also by a link).
+    """
+    root = root.resolve()
+    try:
+        file = (root / path).resolve()
+        if file.is_relative_to(root) and file.is_file():
+            return FileResponse(file, headers=headers)
+    except (OSError, ValueError):  # too long a name, or a null byte
+        pass
+    raise HTTPException(404, "there is no such page")
