@@ -69,10 +69,10 @@ def ingest_daily_bars() -> None:
     def plan(params: Any = None, dag_run: Any = None, ti: Any = None) -> list[list[str]]:
         """Resolve the parameters and the run's own session; returns batches of tickers."""
         from transfergate import steps
-        from transfergate.orchestration.schedules import session_window
+        from transfergate.orchestration.schedules import own_moment, session_window
 
         start, end = session_window(
-            dag_run.logical_date, SETTINGS.schedules, params["start"], params["end"]
+            own_moment(dag_run), SETTINGS.schedules, params["start"], params["end"]
         )
         asked = {key: params[key] for key in ("source", "tickers", "data")}
         resolved = steps.plan_ingest(settings.load(), start=start, end=end, **asked)

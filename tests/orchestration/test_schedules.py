@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from transfergate.orchestration.schedules import (
     ingest_schedule,
+    own_moment,
     retrain_schedule,
     session_window,
 )
@@ -55,3 +57,12 @@ def test_retraining_has_a_cadence_of_its_own():
     weekly, monthly = (retrain_schedule(ScheduleParams(retrain=r)) for r in ("weekly", "monthly"))
     assert weekly.expression == "0 8 * * 6"
     assert monthly.expression == "0 20 1 * *"
+
+
+@pytest.mark.parametrize(
+    ("run_type", "asked"), [("manual", False), ("scheduled", True), ("backfill", True)]
+)
+def test_the_moment_that_a_form_gives_a_run_by_hand_is_not_its_session(run_type, asked):
+    moment = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
+    run = SimpleNamespace(run_type=run_type, logical_date=moment)
+    assert own_moment(run) == (moment if asked else None)

@@ -29,6 +29,15 @@ def retrain_schedule(schedules: ScheduleParams) -> Any:
     return CronTriggerTimetable(cron, timezone=schedules.timezone)
 
 
+def own_moment(dag_run: Any) -> datetime | None:
+    """Logical date of a run by the clock or of a backfill; None for a run by hand.
+
+    Airflow's form gives a run by hand the present moment, which says nothing about sessions.
+    """
+    run_type = str(getattr(dag_run, "run_type", "")).rpartition(".")[2].lower()
+    return None if run_type == "manual" else dag_run.logical_date
+
+
 def session_window(
     logical_date: datetime | None,
     schedules: ScheduleParams,
@@ -42,7 +51,7 @@ def session_window(
     asks for what its form says; an open bound means all that the source has.
 
     Args:
-        logical_date: Of the run; aware.
+        logical_date: Of the run, aware; None for a run by hand (``own_moment``).
         schedules: For the exchange's time zone and the look-back.
         start: Asked for by hand (ISO date); takes precedence.
         end: Asked for by hand (ISO date); takes precedence.
