@@ -1,18 +1,27 @@
 """ingest_daily_bars: fetch → validate → load → bars.
 
-Daily bars from one source into the warehouse. Runs after every close in exchange time, by hand
-with the form below, or over past sessions as a backfill; running it again loads nothing twice.
+Brings daily bars from one source into the warehouse. Nothing is overwritten: a corrected bar is a
+new revision, known from its load on. Running it again loads nothing twice.
 
-**What to do when it fails.** `validate` fails when a whole batch is refused: its message has the
-path of the report that shows the failing rows, and nothing was loaded. Rows that are refused one
-by one do not fail the run: they lie in the batch's quarantine, with the reason.
+**When it runs.** On its schedule after every close, in exchange time (`schedules.ingest_cron`);
+by hand with the form; over past sessions as a backfill. A run by the clock or of a backfill asks
+for its own session and the days before it (`schedules.ingest_lookback_days`), so that late
+corrections come in. While it is paused no bars come in, and nothing below it starts.
 
-| parameter | meaning |
-|---|---|
-| `source` | `sample`: real bars of the installation; `files`: a folder; `synthetic`: planted |
-| `tickers` | empty: all that the source has |
-| `start`, `end` | session dates, both included; empty: all, or a scheduled run's own session |
-| `data` | folder of Parquet or CSV files, for `files`; empty: the one in the settings |
+**What it writes.** The landing zone (bars as received), a batch with its verdict and Data Docs
+(*Transfergate → Batches*), revisions in the warehouse. Then `build_features` starts by itself.
+
+**Backfill.** *Trigger → Backfill*, here in the UI. One run a session of the schedule; both ends
+are moments, so choose the day **after** the last session as the end. Bars of a backfill are known
+from now on, not from their session on: as-of queries of the past do not change. Features are
+brought up to date; nothing is trained for it, whatever `schedules.retrain` says: the next regular
+bars do that, or a run of `pretrain_foundation` by hand. With `schedules.ingest=manual` there is
+no schedule to fill: use first and last session in the form.
+
+**When it fails.** `plan`: the form asks for what the source does not have; its message names it.
+`fetch`: the source did not answer, or a file cannot be read; it was tried twice. `validate`: the
+batch as a whole is refused and nothing was loaded; its message has the page that shows why. Rows
+refused one by one do not fail the run: they lie in the batch's quarantine, with the reason.
 """
 
 from __future__ import annotations
@@ -20,19 +29,21 @@ from __future__ import annotations
 from typing import Any
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from transfergate import settings
 from transfergate.orchestration.assets import BARS
+from transfergate.orchestration.forms import (
+    PATH,
+    session_param,
+    source_param,
+    text_param,
+    tickers_param,
+)
 from transfergate.orchestration.retries import DEFAULTS, WAREHOUSE
 from transfergate.orchestration.schedules import ingest_schedule
 
 SETTINGS = settings.load()
-
-
-def date_param(title: str) -> Param:
-    """A session date that may stay empty."""
-    return Param(None, type=["null", "string"], format="date", title=title)
 
 
 @dag(
@@ -41,25 +52,30 @@ def date_param(title: str) -> Param:
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
+    dag_display_name="Ingest daily bars",
+    description="Bars of one source: fetched, judged, loaded",
     doc_md=__doc__,
     tags=["transfergate", "warehouse"],
     render_template_as_native_obj=True,
     params={
-        "source": Param(
-            SETTINGS.ingest.source, enum=sorted(SETTINGS.sources), title="Source of bars"
+        "source": source_param(SETTINGS, default=SETTINGS.ingest.source),
+        "tickers": tickers_param("Tickers", "One a line. Empty: **all** that the source has."),
+        "start": session_param(
+            "First session",
+            "Included. Empty: the first there is; in a run by the clock, some days before its "
+            "own session.",
         ),
-        "tickers": Param(
-            None,
-            type=["null", "array"],
-            items={"type": "string", "pattern": settings.TICKER_PATTERN},
-            minItems=1,
-            uniqueItems=True,
-            title="Tickers",
-            description="one a line; empty: all that the source has",
+        "end": session_param(
+            "Last session",
+            "Included. Empty: the last there is, and then nobody asks whether that is **fresh**.",
         ),
-        "start": date_param("First session"),
-        "end": date_param("Last session"),
-        "data": Param(None, type=["null", "string"], minLength=1, title="Folder of bar files"),
+        "data": text_param(
+            "Folder of bar files",
+            "For a source of kind `files`: a folder on the workers, or an object-store URL. "
+            "Empty: the one in the settings.",
+            PATH,
+            maxLength=1000,
+        ),
     },
 )
 def ingest_daily_bars() -> None:
@@ -67,7 +83,10 @@ def ingest_daily_bars() -> None:
 
     @task
     def plan(params: Any = None, dag_run: Any = None, ti: Any = None) -> list[list[str]]:
-        """Resolve the parameters and the run's own session; returns batches of tickers."""
+        """Resolve the parameters and the run's own session; returns batches of tickers.
+
+        Writes nothing. Fails where the source lacks a ticker or a date makes no sense.
+        """
         from transfergate import steps
         from transfergate.orchestration.schedules import own_moment, session_window
 
@@ -80,7 +99,12 @@ def ingest_daily_bars() -> None:
         batches: list[list[str]] = resolved["ticker_batches"]
         return batches
 
-    @task(map_index_template="{{ task.op_kwargs['tickers'] | length }} tickers")
+    @task(
+        map_index_template="{{ task.op_kwargs['tickers'] | length }} tickers",
+        doc_md="Bars of some tickers as received, into the landing zone; returns their key. "
+        "Nothing is corrected here; a second try finds what the first has fetched. Fails where "
+        "the source does not answer or a file cannot be read: the message names it.",
+    )
     def fetch(plan: dict[str, Any], tickers: list[str]) -> str:
         """Bars of some tickers as received, into the landing zone; returns their key."""
         from transfergate import steps
@@ -89,18 +113,28 @@ def ingest_daily_bars() -> None:
 
     @task(**WAREHOUSE)
     def validate(plan: dict[str, Any], landing: Any) -> str:
-        """Check the batch, quarantine bad rows, write Data Docs; returns the batch id."""
+        """Check the batch, quarantine bad rows, write Data Docs; returns the batch id.
+
+        Fails where the batch as a whole cannot be trusted: nothing of it can be loaded then, and
+        the message has the page to read. Page *Transfergate → Batches* shows every batch.
+        """
         from transfergate import steps
 
         return steps.validate_bars(settings.load(), plan, list(landing))
 
     @task(outlets=[BARS], **WAREHOUSE)
-    def load(plan: dict[str, Any], batch_id: str, outlet_events: Any = None) -> dict[str, Any]:
-        """Append new revisions in one transaction; returns the batch's counts."""
+    def load(
+        plan: dict[str, Any], batch_id: str, dag_run: Any = None, outlet_events: Any = None
+    ) -> dict[str, Any]:
+        """Append new revisions in one transaction; returns the batch's counts.
+
+        All of the batch or nothing; loading it again adds nothing. Tells `build_features`.
+        """
         from transfergate import steps
+        from transfergate.orchestration.events import is_backfill
 
         counts = steps.load_bars(settings.load(), plan, batch_id)
-        outlet_events[BARS].extra = counts
+        outlet_events[BARS].extra = counts | {"backfill": is_backfill(dag_run)}
         return counts
 
     batches = plan()

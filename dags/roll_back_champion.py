@@ -1,13 +1,13 @@
 """roll_back_champion: a ticker's champion → the one before it.
 
-By hand only: name the ticker and say why. The model that served before serves again at once; who
-asked, when and why stands in the champion's history, and nothing is deleted.
+**When it runs.** By hand only: name the ticker and say why, or follow *Roll back* on the page of
+the champion's history (*Transfergate → Champions*), which fills in the form.
 
-| parameter | meaning |
-|---|---|
-| `ticker` | whose champion is to go |
-| `champion` | its version, as the champion's page shows it: asking twice then goes back once |
-| `why` | the reason, for the history |
+**What it writes.** One row of the champion's history: who asked, when and why. The model that
+served before serves again at once, flat where there was none. Nothing is deleted.
+
+**When it fails.** The ticker has no champion, or the version named is no longer the champion:
+somebody has moved it meanwhile. Nothing changed; look at the history and decide again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from airflow.sdk import Param, dag, task
 
 from transfergate import settings
 from transfergate.orchestration.assets import PROMOTIONS
+from transfergate.orchestration.forms import SENTENCE, TICKER, VERSION, text_param
 from transfergate.orchestration.retries import DEFAULTS
 
 
@@ -27,19 +28,33 @@ from transfergate.orchestration.retries import DEFAULTS
     max_active_runs=1,
     is_paused_upon_creation=False,  # nothing but a person starts it
     default_args=DEFAULTS,
+    dag_display_name="Roll back a champion",
+    description="The champion before the current one serves again",
     doc_md=__doc__,
     tags=["transfergate", "champions"],
     params={
-        "ticker": Param(type="string", pattern=settings.TICKER_PATTERN, title="Ticker"),
-        "champion": Param(
-            None,
-            type=["null", "string"],
-            minLength=1,
-            maxLength=100,
-            title="Version that is to go",
-            description="empty: whatever serves now",
+        "ticker": Param(
+            type="string",
+            pattern=TICKER,
+            title="Ticker",
+            description_md="Whose champion is to go.",
+            section="What",
         ),
-        "why": Param(type="string", minLength=3, maxLength=500, title="Reason"),
+        "champion": text_param(
+            "Version that is to go",
+            "As the champion's page shows it: asking twice then goes back once. Empty: whatever "
+            "serves now.",
+            VERSION,
+        ),
+        "why": Param(
+            type="string",
+            minLength=3,
+            maxLength=500,
+            pattern=SENTENCE,
+            title="Reason",
+            description_md="For the champion's history; stays there.",
+            section="What",
+        ),
     },
 )
 def roll_back_champion() -> None:

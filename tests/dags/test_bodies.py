@@ -72,9 +72,12 @@ def test_plan_takes_a_scheduled_runs_session_from_its_logical_date(asked, body):
 def test_load_announces_the_batch(asked, body):
     counts = {"batch_id": "b", "source": "sample", "received": 2, "loaded": 1, "quarantined": 1}
     record, events = asked("load_bars", counts), outlet_events()
-    assert body("ingest_daily_bars", "load")({"source": "sample"}, "b", outlet_events=events)
-    assert record == [{"plan": {"source": "sample"}, "batch_id": "b"}]
-    assert events[BARS].extra == counts
+    load = body("ingest_daily_bars", "load")
+    for run_type, filled in (("manual", False), ("scheduled", False), ("backfill", True)):
+        run = SimpleNamespace(run_type=run_type)
+        assert load({"source": "sample"}, "b", dag_run=run, outlet_events=events) == counts
+        assert record.pop() == {"plan": {"source": "sample"}, "batch_id": "b"}
+        assert events[BARS].extra == {**counts, "backfill": filled}
 
 
 def test_fetch_and_validate_pass_keys_only(asked, body):
@@ -90,7 +93,34 @@ def test_build_announces_the_snapshot(asked, body):
     record, events = asked("build_features", made), outlet_events()
     assert body("build_features", "build")("sample", outlet_events=events) == made
     assert record == [{"source": "sample"}]
-    assert events[FEATURES].extra == made
+    assert events[FEATURES].extra == {**made, "backfill": False}
+
+
+@pytest.mark.parametrize(
+    ("loads", "filled"), [([True, True], True), ([True, False], False), ([False], False)]
+)
+def test_features_are_those_of_a_backfill_where_nothing_else_woke_them(asked, body, loads, filled):
+    asked("build_features", {"snapshot_id": "0123456789abcdef"})
+    events = outlet_events()
+    woken = {BARS: [event for load in loads for event in woken_by(BARS, backfill=load)[BARS]]}
+    build = body("build_features", "build")
+    build("sample", triggering_asset_events=woken, outlet_events=events)
+    assert events[FEATURES].extra["backfill"] is filled
+
+
+def test_a_backfill_alone_trains_nothing(asked, body):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    record = asked("pretrain_foundation", "f1")
+    pretrain = body("pretrain_foundation", "pretrain")
+    filled = woken_by(FEATURES, snapshot_id="0123456789abcdef", backfill=True)
+    params = EMPTY["pretrain_foundation"]
+    with pytest.raises(AirflowSkipException, match="nothing is trained for it"):
+        pretrain(params=params, triggering_asset_events=filled)
+    assert record == []
+    regular = woken_by(FEATURES, snapshot_id="0123456789abcdef", backfill=False)
+    both = {FEATURES: filled[FEATURES] + regular[FEATURES]}
+    assert pretrain(params=params, triggering_asset_events=both) == "f1"
 
 
 def test_changed_names_the_sources_that_were_loaded(body):

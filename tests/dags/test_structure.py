@@ -73,13 +73,27 @@ def test_house_rules_of_a_dag(dagbag, dag_id):
     dag = dagbag.dags[dag_id]
     assert dag.catchup is False
     assert "transfergate" in dag.tags
-    assert dag.doc_md
+    assert dag.doc_md.startswith(f"{dag_id}: ")
+    for heading in ("**When it runs.**", "**What it writes.**", "**When it fails.**"):
+        assert heading in dag.doc_md
+    assert dag.dag_display_name != dag_id
+    assert dag.description
     if getattr(dag.timetable.asset_condition, "objects", []):
         assert dag.max_active_runs > 1, "one active run loses asset events"
     for task in dag.tasks:
-        assert (task.doc_md or task.python_callable.__doc__).strip()
+        assert len(task.doc_md.strip()) > 60, f"{task.task_id} does not explain itself in the UI"
         assert task.retry_policy is not None
         assert task.on_failure_callback
+
+
+def test_a_backfill_of_training_is_refused(dagbag):
+    """One run a date would train a model a date, all of them on the newest snapshot."""
+    assert "backfill" not in {
+        kind.value for kind in dagbag.dags["pretrain_foundation"].allowed_run_types
+    }
+    assert dagbag.dags["ingest_daily_bars"].allowed_run_types is None
+    for dag_id in ("build_features", "finetune_tickers"):
+        assert dagbag.dags[dag_id].timetable.asset_condition, "Airflow refuses to backfill these"
 
 
 def test_pools_exist_and_the_warehouse_has_one_writer(dagbag):

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
 
 from transfergate.orchestration.assets import BARS
+
+_BACKFILL = frozenset({"backfill", "backfill_job"})  # the type's value, and its name
 
 
 def upstream_extras(
@@ -96,3 +99,30 @@ def who_approved(answer: Mapping[str, Any] | None, run_id: str) -> str:
         return f"gate, in run {run_id}"
     person = answer["responded_by_user"]
     return f"{person['name']}, after the gate, in run {run_id}"
+
+
+def is_backfill(dag_run: Any) -> bool:
+    """Whether a backfill has asked for this run: its bars are new, its sessions are not."""
+    return str(getattr(dag_run, "run_type", "")).rpartition(".")[2].lower() in _BACKFILL
+
+
+def all_backfill(asset: Asset, triggering_asset_events: Any) -> bool:
+    """Whether nothing but backfills has started this run; False for one that no event started."""
+    woken_by: Mapping[Any, Iterable[Any]] = triggering_asset_events or {}
+    events = list(woken_by[asset]) if asset in woken_by else []
+    return bool(events) and all((event.extra or {}).get("backfill") for event in events)
+
+
+def skip_backfill(asset: Asset, triggering_asset_events: Any) -> None:
+    """End the task as skipped, and all after it, where nothing but backfills has started the run.
+
+    Ten days filled in are ten events, and no reason to train ten times.
+
+    Raises:
+        AirflowSkipException: Then.
+    """
+    if all_backfill(asset, triggering_asset_events):
+        raise AirflowSkipException(
+            "these features changed by a backfill alone: nothing is trained for it. The next "
+            "regular bars do that, or a run of this DAG by hand"
+        )

@@ -10,7 +10,9 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from transfergate.orchestration.notify import LogFailure
+from transfergate import settings
+from transfergate.orchestration.forms import refuse_unknown
+from transfergate.orchestration.notify import failure_notifiers
 
 _BUSY = RetryRule(
     exception="transfergate.errors.WarehouseBusy",
@@ -28,7 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "retries": 1,
     "retry_delay": timedelta(seconds=10),
     "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _REFUSED]),
-    "on_failure_callback": [LogFailure()],
+    "pre_execute": refuse_unknown,
+    "on_failure_callback": failure_notifiers(settings.load().notify),
 }
 """For every task: one more try in case its process was killed; refusals fail at once."""
 

@@ -39,7 +39,7 @@ from transfergate.settings.bars import (
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams, LookParams, RefreshParams
-from transfergate.settings.schedules import ApprovalParams, ScheduleParams
+from transfergate.settings.schedules import ApprovalParams, NotifyParams, ScheduleParams
 from transfergate.settings.training import (
     AdversaryParams,
     CurriculumStage,
@@ -70,6 +70,7 @@ __all__ = [
     "LookParams",
     "MarketParams",
     "NetworkParams",
+    "NotifyParams",
     "OptimiserParams",
     "Params",
     "PretrainParams",
@@ -129,6 +130,7 @@ class Settings(BaseSettings):
     refresh: RefreshParams = RefreshParams()
     schedules: ScheduleParams = ScheduleParams()
     approval: ApprovalParams = ApprovalParams()
+    notify: NotifyParams = NotifyParams()
 
     @classmethod
     def settings_customise_sources(

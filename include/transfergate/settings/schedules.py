@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from transfergate.settings.base import Params
 
@@ -34,3 +34,30 @@ class ApprovalParams(Params):
     timeout_hours: float = Field(
         72.0, gt=0.0, le=24.0 * 90, description="without an answer until then nothing is promoted"
     )
+
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$", max_length=254)]
+ConnectionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
+
+
+class NotifyParams(Params):
+    """Who hears of failures and of what waits for a person, beside the log.
+
+    Servers, users and passwords stand in Airflow connections, never here.
+    """
+
+    email_to: tuple[Address, ...] = Field(
+        (), max_length=50, description="empty: no e-mail; else a connection must say the server"
+    )
+    email_from: Address | None = Field(
+        None, description="sender; None: the connection's extra field from_email"
+    )
+    email_connection: ConnectionId = Field(
+        "smtp_default", description="Airflow connection of type smtp"
+    )
+    slack_connection: ConnectionId | None = Field(
+        None,
+        description="Airflow connection of a Slack incoming webhook: its password is the webhook's "
+        "URL, or the part after the connection's host; None: no Slack",
+    )
+    approvals: bool = Field(True, description="also say so when an approval waits for a person")
