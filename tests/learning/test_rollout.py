@@ -8,7 +8,8 @@ from transfergate.learning import TrainingSlice, encode, head_logits, init_weigh
 from transfergate.learning.critic import values_of, with_critic
 from transfergate.learning.rollout import action_noise, roll
 from transfergate.learning.sampled import realised_reward, sampled_terms
-from transfergate.learning.sampling import REWARD_SCALE, PathSampler
+from transfergate.learning.sampling import PathSampler
+from transfergate.learning.tables import REWARD_SCALE
 from transfergate.market import EpisodeParams, MarketEnv, planted_panel
 from transfergate.settings import MarketParams, NetworkParams, OptimiserParams
 

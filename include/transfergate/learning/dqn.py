@@ -24,7 +24,8 @@ from transfergate.learning.head import HeadTrace
 from transfergate.learning.hyper import Job, worst
 from transfergate.learning.networks import Trace, Weights
 from transfergate.learning.rollout import roll
-from transfergate.learning.sampling import REWARD_SCALE, PathBatch
+from transfergate.learning.sampling import PathBatch
+from transfergate.learning.tables import REWARD_SCALE
 from transfergate.settings import DqnParams
 
 

@@ -71,7 +71,9 @@ def head_backward(trace: HeadTrace, grad_logits: Tensor) -> tuple[HeadWeights, T
     by_pre = torch.ops.aten.sigmoid_backward(by_tanh, flat)
     by_pre = by_pre.view(models, samples, n_positions, units)
     grad_position = by_pre.view(models, samples, -1).sum(1).view(models, n_positions, units) * 2.0
-    by_own = by_pre.sum(2) * 2.0
+    by_own = by_pre[:, :, 0] * 2.0  # a sum over the axis takes twice the time, for the same bits
+    for position in range(1, n_positions):
+        by_own.add_(by_pre[:, :, position], alpha=2.0)
     grad_hidden = torch.bmm(states.transpose(1, 2), by_own)
     grad_states = torch.bmm(by_own, weights.hidden.transpose(1, 2))
     return HeadWeights(grad_hidden, grad_position, grad_output, grad_bias), grad_states

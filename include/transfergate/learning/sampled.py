@@ -17,7 +17,8 @@ from transfergate.learning.advantages import generalised_advantages
 from transfergate.learning.critic import value_gradients, values_of
 from transfergate.learning.hyper import Job, worst
 from transfergate.learning.rollout import Rollout, action_noise, roll
-from transfergate.learning.sampling import REWARD_SCALE, PathBatch, tabled
+from transfergate.learning.sampling import PathBatch
+from transfergate.learning.tables import REWARD_SCALE, tabled
 from transfergate.market.rewards import Reward
 
 _NOT_RETURNS = frozenset({"path_sharpe", "differential_sharpe"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +12,10 @@ from torch import Tensor
 
 from transfergate.errors import NotEnoughData
 from transfergate.learning.embeddings import Embeddings
-from transfergate.market import dynamics
+from transfergate.learning.tables import RewardTables
 from transfergate.market.draws import draw_below
 from transfergate.market.panel import Panel
-from transfergate.market.rewards import Reward, reward_of
 from transfergate.settings import MarketParams, OptimiserParams
-
-REWARD_SCALE = 100.0
-"""Rewards that are returns are in per cent in training; advantages are normalised afterwards."""
 
 _ROW, _START, _NOISE = (np.array([purpose]) for purpose in range(3))
 _NOISE_BANK = 1 << 21
@@ -40,11 +37,6 @@ class TrainingSlice:
     rows: tuple[int, ...]
     first: int
     stop: int
-
-
-def tabled(reward: Reward) -> bool:
-    """Whether the reward depends on (previous position, action, session) alone."""
-    return reward.exact and not reward.linearised
 
 
 @dataclass(frozen=True)
@@ -109,32 +101,24 @@ class PathSampler:
             NotEnoughData: If a model's slice is shorter than one path in all of its rows.
         """
         self._panel, self._optimiser = panel, optimiser
-        outcomes = dynamics.outcomes(panel, market)
-        self._executable = outcomes.executable.reshape(-1)
-        self._net = _net_returns(outcomes, market)
-        self._kind = reward_of(market)
-        self._reward = self._reward_of(self._net)
-        grid = dynamics.position_grid(market, panel.device, torch.float32)
-        self._turnover = (grid[:, None] - grid[None, :]).abs()
+        decisions = optimiser.path_sessions + optimiser.tail_sessions
+        reads = optimiser.n_updates * len(seeds) * optimiser.n_paths * decisions
+        self._tables = RewardTables(panel, market, reads)
+        executable = self._tables.executable.cpu().numpy()
         self._dear = torch.tensor(turnover_bps, device=panel.device) * 1e-4
         self._any_dear = any(turnover_bps)
-        self._ruins = bool(dynamics.is_ruin(self._net).any())
-        self._table = _start_table(outcomes.executable.cpu().numpy(), slices, optimiser)
+        self._table = _start_table(executable, slices, optimiser)
         self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
         last = torch.tensor([s.stop - 2 for s in slices], device=panel.device)
         self._last = last[:, None]
         self._noise_std = torch.tensor(input_noise, device=panel.device)
         self._noisy = any(input_noise)
-        self._noise = _noise_windows(self._length * panel.n_features, panel.device)
+        self._path_numbers = self._length * panel.n_features
 
     @property
     def _length(self) -> int:
         sizes = self._optimiser
         return sizes.burn_in_sessions + sizes.path_sessions + sizes.tail_sessions
-
-    def _reward_of(self, net: Tensor) -> Tensor:
-        # A tabled reward in per cent; of any other the net returns, from which it is made later.
-        return self._kind.table(net) * REWARD_SCALE if tabled(self._kind) else net
 
     def draw(self, update: int) -> PathDraw:
         """Draw the places of all models' paths for one update."""
@@ -144,7 +128,7 @@ class PathSampler:
         low = np.take_along_axis(table.low, slot, 1)
         span = np.take_along_axis(table.high, slot, 1) - low
         starts = low + draw_below(span, self._seeds, [_START, when, path])
-        noise = draw_below(len(self._noise), self._seeds, [_NOISE, when, path])
+        noise = draw_below(_noise_places(self._path_numbers), self._seeds, [_NOISE, when, path])
         rows = np.take_along_axis(table.row, slot, 1)
         device = self._panel.device
         return PathDraw(*(torch.from_numpy(x).to(device) for x in (rows, starts, noise)))
@@ -163,7 +147,8 @@ class PathSampler:
         x = features.reshape(-1, features.shape[2]).index_select(0, flat).view(*sessions.shape, -1)
         std = self._noise_std[models]
         if self._noisy:
-            noise = self._noise.index_select(0, draw.noise[models].reshape(-1))
+            bank = _noise_windows(self._path_numbers, self._panel.device)
+            noise = bank.index_select(0, draw.noise[models].reshape(-1))
             noise = noise.view(*rows.shape, self._length, -1).transpose(1, 2)
             x.addcmul_(noise, std[:, None, None, None])
         decisions = slice(sizes.burn_in_sessions, None)
@@ -184,33 +169,15 @@ class PathSampler:
         # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
         within = (sessions == inside).transpose(0, 1).reshape(-1)
         places = (rows[:, None, :] * self._panel.n_sessions + inside).transpose(0, 1)
-        shape = (*places.flatten(1).shape, *self._net.shape[1:])
-        places = places.reshape(-1)
-        executable = self._executable.index_select(0, places)
-        if dear is None:
-            reward = self._reward.index_select(0, places)
-        else:
-            net, charged = self._net.index_select(0, places), executable.view(-1, *rows.shape)
-            charge = (dear[:, None] * charged).reshape(-1)[:, None, None] * self._turnover
-            reward = self._reward_of(net - charge)
+        flat = places.reshape(-1)
+        charge = None if dear is None else dear[:, None].expand(places.shape).reshape(-1)
+        reward, executable, ruined = self._tables.take(flat, charge)
+        shape = (len(places), rows.numel(), *reward.shape[1:])
         reward, executable = reward * within[:, None, None], executable & within
         alive = None
-        if self._ruins:
-            ruined = dynamics.is_ruin(self._net.index_select(0, places)) & within[:, None, None]
-            alive = (~ruined).float().view(shape)
+        if ruined is not None:
+            alive = (~(ruined & within[:, None, None])).float().view(shape)
         return reward.view(shape), executable.view(shape[:2]), within.view(shape[:2]), alive
-
-
-def _net_returns(outcomes: dynamics.Outcomes, market: MarketParams) -> Tensor:
-    # float32 (N * T, P, P) for the whole panel, once: 4 P² bytes a bar.
-    grid = dynamics.position_grid(market, outcomes.held.device)
-    return dynamics.return_table(
-        outcomes.held.reshape(-1),
-        outcomes.traded.reshape(-1),
-        outcomes.executable.reshape(-1),
-        grid,
-        outcomes.cost_rate.reshape(-1),
-    ).float()
 
 
 @dataclass(frozen=True)
@@ -258,11 +225,17 @@ def _start_table(
     return _StartTable(row, low, high, count)
 
 
+def _noise_places(length: int) -> int:
+    # How many windows of ``length`` the bank has.
+    return max(_NOISE_BANK, 16 * length) - length + 1
+
+
+@lru_cache(maxsize=2)
 def _noise_windows(length: int, device: torch.device) -> Tensor:
     # One fixed bank of normal draws, seen through all windows of ``length``: every path's noise
     # is a window at a drawn offset. Costs a copy instead of millions of normal draws per update,
     # and is the same on every device.
-    size = max(_NOISE_BANK, 16 * length)
+    places = _noise_places(length)
     generator = torch.Generator().manual_seed(_NOISE_SEED)
-    bank = torch.randn(size, generator=generator).to(device)
-    return bank.as_strided((size - length + 1, length), (1, 1))
+    bank = torch.randn(places + length - 1, generator=generator).to(device)
+    return bank.as_strided((places, length), (1, 1))

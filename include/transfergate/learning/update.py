@@ -18,7 +18,8 @@ from transfergate.learning.exact import ExactEvaluation, evaluate_policy
 from transfergate.learning.hyper import Hyper, Job, worst
 from transfergate.learning.networks import Weights
 from transfergate.learning.sampled import sampled_update
-from transfergate.learning.sampling import REWARD_SCALE, PathBatch
+from transfergate.learning.sampling import PathBatch
+from transfergate.learning.tables import REWARD_SCALE
 from transfergate.market.rewards import expected_moments
 
 
