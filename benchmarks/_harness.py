@@ -110,8 +110,8 @@ def alternate(
     return {name: median(found) for name, found in values.items()}, values
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """The options that every benchmark has."""
+def options(description: str | None, parts: tuple[str, ...] = ()) -> argparse.Namespace:
+    """The options that every benchmark has; where there are ``parts``, also which, and of whom."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,6 +121,9 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of a throughput")
     parser.add_argument("--seeds", type=int, default=3, help="learning curves of each")
     parser.add_argument("--cap", type=float, default=60.0, help="seconds that a peer may learn")
+    if parts:
+        parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="default: all")
+        parser.add_argument("--peers", nargs="+", default=[], help="words of names; default: all")
     return parser.parse_args()
 
 

@@ -71,7 +71,7 @@ def peers() -> list[Peer]:
         Peer(PeerConfig("SB3 PPO 64 envs", 64, arguments=large | TUNED), 8.0, 10.0),
         Peer(
             PeerConfig("SB3 PPO 64 envs usual discount", 64, arguments=large),
-            8.0,
+            None,
             10.0,
         ),
     ]
@@ -96,19 +96,20 @@ def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     learning = LEARNING.model_copy(update={"n_updates": 2, "n_validations": 2})
     learning = learning if quick else LEARNING
     have = installed("stable-baselines3") is not None
-    rivals = peers() if have else []
+    rivals = budget.among(peers() if have else [])
     if quick:
         rivals = rivals[2:3]
     figures: Figures = {}
-    for count in cores:
+    racing = [peer for peer in rivals if peer.throughput_goal]
+    for count in cores if budget.wants("throughput") else []:
         with on_cores(count):
-            figures |= throughput_figures("mlp", NETWORK, FASTEST, rivals[:3], where, budget, count)
-    with on_cores(1):
-        curves = run_curves(
-            NETWORK, learning, rivals, where, budget, evaluator(where) if have else None
-        )
-    figures |= own_figures("mlp", curves["ours"], where, budget)
-    figures |= learning_figures("mlp", curves, rivals, where, budget)
+            figures |= throughput_figures("mlp", NETWORK, FASTEST, racing, where, budget, count)
+    if budget.wants("curves"):
+        with on_cores(1):
+            judge = evaluator(where) if have else None
+            curves = run_curves(NETWORK, learning, rivals, where, budget, judge)
+        figures |= own_figures("mlp", curves["ours"], where, budget)
+        figures |= learning_figures("mlp", curves, rivals, where, budget)
     if not have:
         note = "stable-baselines3 is not installed: make setup-bench"
         figures["mlp_peer"] = figure(None, None, "stable-baselines3 PPO", note=note)

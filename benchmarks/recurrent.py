@@ -104,16 +104,17 @@ def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     rivals = peers() if have else []
     if quick:
         rivals = rivals[1:]
+    best, rivals = rivals[-1:], budget.among(rivals)
     figures: Figures = {}
-    for count in cores:
+    for count in cores if budget.wants("throughput") else []:
         with on_cores(count):
             figures |= throughput_figures("lstm128", NETWORK, FASTEST, rivals, wide, budget, count)
-    with on_cores(1):
-        best = rivals[-1:]
-        evaluate = evaluator(where) if have else None
-        curves = run_curves(NETWORK, learning, best, where, budget, evaluate)
-    figures |= own_figures("lstm128", curves["ours"], where, budget)
-    figures |= learning_figures("lstm128", curves, best, where, budget)
+    if budget.wants("curves"):
+        with on_cores(1):
+            evaluate = evaluator(where) if have else None
+            curves = run_curves(NETWORK, learning, best, where, budget, evaluate)
+        figures |= own_figures("lstm128", curves["ours"], where, budget)
+        figures |= learning_figures("lstm128", curves, best, where, budget)
     if not have:
         note = "sb3-contrib is not installed: make setup-bench"
         figures["lstm128_peer"] = figure(None, None, "sb3-contrib RecurrentPPO", note=note)

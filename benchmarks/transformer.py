@@ -65,10 +65,10 @@ def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     sizes = {"tickers": 4, "sessions": 756} if quick else {"tickers": 32, "sessions": 2520}
     where = arena(PLANTED, MARKET, unseen=2, **sizes)
     have = installed("stable-baselines3") is not None
-    rivals = peers(quick=quick) if have else []
+    rivals = budget.among(peers(quick=quick) if have else [])
     own = FASTEST.model_copy(update={"n_paths": 2}) if quick else FASTEST
     figures: Figures = {}
-    for count in cores:
+    for count in cores if budget.wants("throughput") else []:
         with on_cores(count):
             figures |= throughput_figures("transformer", NETWORK, own, rivals, where, budget, count)
     if not have:

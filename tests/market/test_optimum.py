@@ -66,9 +66,10 @@ def test_no_rule_beats_the_optimum_and_it_clearly_beats_simple_ones(kind: str):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("timing", ["next_open", "same_close"])
-def test_no_change_of_one_cell_improves_the_long_run_sharpe(kind: str, timing: str):
+@pytest.mark.parametrize("aim", ["sharpe", "return"])
+def test_no_change_of_one_cell_improves_the_plan(kind: str, timing: str, aim: str):
     params, positions, cost = PlantedParams(kind), (-1.0, 0.0, 1.0), 1e-3
-    plan = optimum.best_plan(params, positions, timing, cost)
+    plan = optimum.best_plan(params, positions, timing, cost, aim)
     first, second = optimum._moments_by_action(plan.chain, positions, timing, cost)
     moves = torch.from_numpy(plan.chain.moves)
     rng = np.random.default_rng(0)
@@ -79,8 +80,18 @@ def test_no_change_of_one_cell_improves_the_long_run_sharpe(kind: str, timing: s
     m, g = optimum._long_run_moments(changed, first, second, moves, 1)
     ratio = math.sqrt(252) * optimum._ratio(m, g)
     assert ratio[0].item() == pytest.approx(plan.long_run, rel=1e-6)
-    assert (ratio[1:] <= ratio[0] + 1e-6).all()
-    assert (ratio[1:] < ratio[0] - 1e-5).any()
+    score = ratio if aim == "sharpe" else m * 252 / 0.015  # in the scale of a Sharpe ratio
+    assert (score[1:] <= score[0] + 1e-6).all()
+    assert (score[1:] < score[0] - 1e-5).any()
+
+
+def test_the_plan_for_return_earns_more_at_a_lower_sharpe_than_the_cautious_one():
+    panel = planted_panel(64, 2000, n_features=1, seed=11)
+    cautious = optimum_sharpe(panel, MARKET)
+    bold = optimum_sharpe(panel, MARKET, aim="return")
+    assert bold.net_return.mean() > 1.02 * cautious.net_return.mean()
+    assert bold.long_run < 0.99 * cautious.long_run
+    assert bold.position.abs().mean() > cautious.position.abs().mean()
 
 
 def test_without_costs_an_ar_market_is_worth_what_the_closed_form_says():

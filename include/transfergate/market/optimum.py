@@ -8,7 +8,8 @@ gives the Sharpe ratio that nobody beats except by luck.
 
 The Sharpe ratio m / sqrt(g - m^2) grows with m^2 / g, which is convex in the long-run moments
 (m, g); so its maximum lies at a policy that is optimal for ``r - aversion * r^2`` at some aversion.
-All aversions of a grid are solved at once, and the best policy's own is tried at last.
+All aversions of a grid are solved at once, and the best policy's own is tried at last. An aversion
+of 0 is the policy with the highest expected return, which is what most learning aims at.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,8 @@ from transfergate.market.planted import Kind, PlantedParams
 from transfergate.settings import MarketParams
 
 Floats = npt.NDArray[np.float64]
+Aim = Literal["sharpe", "return"]
+"""What a plan maximises: the long-run Sharpe ratio, or the expected return net of costs."""
 
 N_AVERSIONS = 17
 MAX_SWEEPS = 5_000
@@ -77,8 +81,9 @@ def optimum_sharpe(
     rows: tuple[int, ...] | None = None,
     first: int = 0,
     stop: int | None = None,
+    aim: Aim = "sharpe",
 ) -> Optimum:
-    """Play the best policy of a planted market on its panel.
+    """Play the best policy of a planted market on its panel, and read off its Sharpe ratio.
 
     The filter of the hidden drift reads the returns from the panel's first session on, the
     position starts flat at ``first``.
@@ -91,6 +96,7 @@ def optimum_sharpe(
         rows: Tickers to play; all when None.
         first: First decision.
         stop: Sessions at or after it are not read; the panel's end when None.
+        aim: What the policy is the best at.
 
     Raises:
         MarketError: If the window holds fewer than two decisions, or a ticker's cost changes
@@ -112,7 +118,7 @@ def optimum_sharpe(
             "optimum: costs change over the sessions of a ticker, expected one cost a ticker; "
             "plan with constant costs"
         )
-    plans = [best_plan(params, market.positions, market.timing, float(r)) for r in rates[:, 0]]
+    plans = [best_plan(params, market.positions, market.timing, float(r), aim) for r in rates[:, 0]]
     net, position = _play(panel, market, plans, chosen, states, slice(first, stop - 1))
     by_ticker = _sharpe(net)
     long_run = sum(plan.long_run for plan in plans) / len(plans)
@@ -122,15 +128,20 @@ def optimum_sharpe(
 
 @lru_cache(maxsize=64)
 def best_plan(
-    params: PlantedParams, positions: tuple[float, ...], timing: str, cost_rate: float
+    params: PlantedParams,
+    positions: tuple[float, ...],
+    timing: str,
+    cost_rate: float,
+    aim: Aim = "sharpe",
 ) -> Plan:
-    """The stationary policy with the highest long-run Sharpe ratio.
+    """The stationary policy with the highest long-run Sharpe ratio, or expected return.
 
     Args:
         params: The market's truth.
         positions: The grid P, with 0.
         timing: ``next_open`` or ``same_close``.
         cost_rate: Fraction charged per unit of turnover.
+        aim: Which of the two.
     """
     chain = chain_of(params)
     first, second = _moments_by_action(chain, positions, timing, cost_rate)
@@ -142,14 +153,16 @@ def best_plan(
         m, g = _long_run_moments(actions, first, second, moves, flat)
         return actions, m, g
 
-    _, m, g = solve(torch.zeros(1, dtype=torch.float64))
+    year = math.sqrt(SESSIONS_PER_YEAR)
+    actions, m, g = solve(torch.zeros(1, dtype=torch.float64))
+    if aim == "return":
+        return Plan(chain, actions[0], year * float(_ratio(m, g)[0]))
     own = float((m / (2.0 * g)).clamp_min(0.0)) if float(g) > 0.0 else 0.0
     actions, m, g = solve(own * torch.linspace(0.0, 4.0, N_AVERSIONS, dtype=torch.float64))
     best = int(_ratio(m, g).argmax())
     final, m_own, g_own = solve((m[best] / (2.0 * g[best].clamp_min(1e-300)))[None])
     if float(_ratio(m_own, g_own)) > float(_ratio(m, g)[best]):
         actions, m, g, best = final, m_own, g_own, 0
-    year = math.sqrt(SESSIONS_PER_YEAR)
     return Plan(chain, actions[best], year * float(_ratio(m, g)[best]))
 
 
