@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import threading
 from datetime import timedelta
-from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -26,100 +21,20 @@ HOSTILE = "5 of 5 <b>tickers</b> failed & <!channel> {{ 7 * 7 }}\nBcc: evil@exam
 TOKEN = "T0/B0/xoxsecret"
 
 
-class MailServer(threading.Thread):
-    """A mail server on loopback: enough of RFC 5321 for one client at a time."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.mails: list[tuple[str, list[str], object]] = []
-        self.ready = threading.Event()
-        self.loop = asyncio.new_event_loop()
-        self.start()
-        assert self.ready.wait(10)
-
-    def run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        server = self.loop.run_until_complete(asyncio.start_server(self.serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        self.ready.set()
-        self.loop.run_forever()
-        for open_one in asyncio.all_tasks(self.loop):
-            open_one.cancel()
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.loop.close()
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.join(10)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def say(line: str) -> None:
-            writer.write(f"{line}\r\n".encode())
-
-        sender, to = "", []
-        say("220 test")
-        while line := (await reader.readline()).decode().strip():
-            verb = line.upper()
-            if verb.startswith("MAIL FROM:"):
-                sender, to = line[10:].split()[0].strip("<>"), []
-            elif verb.startswith("RCPT TO:"):
-                to.append(line[8:].split()[0].strip("<>"))
-            elif verb == "DATA":
-                say("354 go on")
-                content = await reader.readuntil(b"\r\n.\r\n")
-                mail = message_from_bytes(content[:-5], policy=policy.default)
-                self.mails.append((sender, to, mail))
-            say("221 bye" if verb == "QUIT" else "250 ok")
-            if verb == "QUIT":
-                break
-        writer.close()
-
-
-class Slack:
-    """A webhook's server on loopback that gives the answers it is told, then 200."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, str, dict[str, str]]] = []
-        self.answers: list[int] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.received.append((self.path, self.headers["Content-Type"], json.loads(body)))
-                self.send_response(outer.answers.pop(0) if outer.answers else 200)
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+@pytest.fixture
+def mail_server(run_mail_server, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", run_mail_server.connection)
+    run_mail_server.mails.clear()
+    return run_mail_server
 
 
 @pytest.fixture
-def mail_server(monkeypatch):
-    server = MailServer()
-    url = f"smtp://127.0.0.1:{server.port}/?disable_ssl=true&disable_tls=true"
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", f"{url}&from_email=gate%40example.org")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def slack(monkeypatch):
-    running = Slack()
+def slack(run_slack, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_SLACK_OPS",
-        json.dumps({"conn_type": "slackwebhook", "host": f"http://127.0.0.1:{running.port}/services",
-                    "password": TOKEN}),
-    )  # fmt: skip
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_OPS", run_slack.connection(TOKEN))
+    run_slack.received.clear()
+    run_slack.answers.clear()
+    return run_slack
 
 
 EMAIL = NotifyParams(email_to=("ops@example.org", "risk@example.org"))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from transfergate.progress import Progress
 from transfergate.quality.batch_rules import batch_expectations
 from transfergate.quality.declared import COLUMN_ARGUMENTS, build_expectations
 from transfergate.quality.docs import publish_gx_pages
@@ -82,7 +83,9 @@ def validate_portions(
             outcomes = [_outcome(result, broken_rows(result)) for result in results]
             rows = replace(rows, found=first)
         else:
-            run, outcomes, found = _in_portions(portions, expectations, context.batch_id, rendered)
+            run, outcomes, found = _in_portions(
+                portions, expectations, context.batch_id, rendered, len(rows)
+            )
             rows = replace(rows, found=found)
         run.publish()
         publish_gx_pages(store, Path(rendered), context.batch_id)
@@ -92,14 +95,19 @@ def validate_portions(
 
 
 def _in_portions(
-    portions: Iterable[pd.DataFrame], expectations: list[Any], batch_id: str, rendered: str
+    portions: Iterable[pd.DataFrame],
+    expectations: list[Any],
+    batch_id: str,
+    rendered: str,
+    n_rows: int,
 ) -> tuple[GxRun, list[Outcome], pd.DataFrame]:
     by_kind: dict[str, list[Any]] = {"portions": [], "values": [], "whole": []}
     for expectation in expectations:
         by_kind[kind_of(expectation)].append(expectation)
     seen: dict[str, PortionResults] = {}
     kept, values, columns = [], [], []
-    for frame in portions:
+    progress = Progress(f"batch {batch_id}: validated", n_rows, "rows")
+    for frame in progress.over(portions, len):
         run = GxRun(by_kind["portions"], batch_id, rendered)
         results = run.validate(frame)
         hit = np.unique(np.concatenate([broken_rows(result) for result in results]))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transfergate.errors import SourceError
+from transfergate.progress import Progress
 from transfergate.settings import FileFormatParams, SourceParams
 from transfergate.sources.base import require_known
 from transfergate.sources.events import actions_of_rows, merged_actions, symbols_of_rows
@@ -107,7 +108,8 @@ class FilesSource:
                 file for file in self._files
                 if any(file in self._files_of.get(ticker, ()) for ticker in keep)
             ]  # fmt: skip
-            tables = [file.read(wanted, strays=strays) for file in files]
+            progress = Progress(f"read from {self.folder.root}", len(files), "files")
+            tables = [file.read(wanted, strays=strays) for file in progress.over(files)]
             rows = pa.concat_tables([READ_SCHEMA.empty_table(), *tables]).combine_chunks()
             self._read_last = (wanted, rows)
         return self._read_last[1]

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transfergate.errors import SourceError
+from transfergate.progress import Progress
 from transfergate.settings import YahooParams
 from transfergate.sources.base import BarsOnly, bars_table
 from transfergate.storage import ArtefactStore, content_hash
@@ -90,7 +91,8 @@ class YahooSource(BarsOnly):
         """One block of rows per ticker, in order of their names."""
         wanted = sorted(set(tickers))
         tables = [bars_table(pd.DataFrame({"session_date": pd.to_datetime([])}))]
-        for done, ticker in enumerate(wanted):
+        progress = Progress("fetched from Yahoo", len(wanted), "tickers")
+        for done, ticker in enumerate(progress.over(wanted)):
             key = self._key(ticker, start, end)
             if not self.kept.exists(key):
                 with _explained(ticker, done, len(wanted)):

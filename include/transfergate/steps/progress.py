@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 
 from transfergate.learning import TrainingProgress
+from transfergate.progress import PROGRESS_SECONDS, duration
 
 log = logging.getLogger(__name__)
-
-PROGRESS_SECONDS = 5.0
 
 
 def log_progress(
@@ -39,18 +38,10 @@ def log_progress(
             progress.n_updates,
             100.0 * progress.update / progress.n_updates,
             progress.env_steps / per_update,
-            _duration((progress.n_updates - progress.update) * per_update),
+            duration((progress.n_updates - progress.update) * per_update),
             float(progress.objective.mean()),
             float(progress.best_score.mean()),
             len(progress.best_score),
         )
 
     return report
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from transfergate.errors import BarsRejected
+from transfergate.progress import Progress
 from transfergate.storage.bars import BAR_SCHEMA
 from transfergate.storage.landing import Reference
 from transfergate.warehouse.connection import transaction
@@ -165,7 +166,8 @@ def append_bars(
     load = {"source": source, "batch_id": batch_id, "moment": moment}
     with _readable(conn, "accepted_bars", accepted), _readable(conn, "refused_rows", quarantine):
         ranges = _ranges(conn)
-        for first, last in ranges:
+        parts = Progress(f"batch {batch_id}: loaded", len(ranges), "parts")
+        for first, last in parts.over(ranges):
             conn.execute(_APPEND, {**load, "first": first, "last": last})
         conn.execute(
             """

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from transfergate.errors import SnapshotError
+from transfergate.progress import Progress
 from transfergate.storage import content_hash, share_file
 from transfergate.warehouse.batch_bars import (
     FeatureRun,
@@ -98,6 +99,7 @@ def write_snapshot(
     Raises:
         SnapshotError: If a relation does not run, or a check finds a row.
     """
+    progress = Progress(f"features of {plan.run.source}", len(plan.plans), "tickers")
     checks = sorted((sql_dir / "checks").glob("snapshot_*.sql"))
 
     def computed(batch: KeptBatch) -> tuple[tuple[str, ...], list[_Written]]:
@@ -106,10 +108,12 @@ def write_snapshot(
             columns, features = compute_features(worker, plan.run, batch.plans, batch.file)
             _run_checks(worker, checks, columns, features)
         found = {item.ticker: item for item in features}
-        return columns, [
+        written = [
             _write_ticker(folder, plan, columns, ticker.ticker, found.get(ticker.ticker))
             for ticker in batch.plans
         ]
+        progress.add(len(batch.plans))
+        return columns, written
 
     results = in_parallel(computed, plan.batches, threads)
     columns = (
