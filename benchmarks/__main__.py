@@ -4,7 +4,8 @@ A benchmark is a module of this folder whose last line of output is one JSON obj
 figure -> ``{"ours", "peer", "peer_name", "ratio"}`` and, where there is one, ``"goal"`` (least
 ratio wanted), ``"censored"`` (peer and ratio are lower bounds) and ``"note"``; a ratio above 1
 means that ours is better. Results are kept under ``var/benchmarks``, so that one benchmark can run
-again alone (``--only``) and the page still shows all.
+again alone (``--only``) and the page still shows all; with arguments of its own (``--with``) its
+figures join those that are kept, so that a long one can be split.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -40,7 +42,8 @@ ORDER = (
     "ingest",
 )
 """Of the page; others that lie in the folder come after these."""
-QUICK = frozenset({"market", "learning", "recurrent", "transformer", "roofline"})
+QUICK = frozenset(ORDER) - {"gate", "features", "ingest"}
+"""Those with ``--quick``; the others need no peers that train, and run in a minute or two."""
 PACKAGES = (
     "torch",
     "numpy",
@@ -63,19 +66,28 @@ turn; one core pinned is measured in CPU seconds (wall seconds where a peer uses
 cores in wall seconds. `>` marks a peer that was not there when its time was over."""
 
 
-def run(name: str, *, quick: bool) -> dict[str, Any]:
+def run(name: str, arguments: list[str]) -> dict[str, Any]:
     """Figures of one benchmark, with when, how long and how busy the machine was."""
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *(["--quick"] * quick)]
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *arguments]
     load, begin = os.getloadavg()[0], time.monotonic()
     environment = os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     lines = done.stdout.splitlines()
     return {
-        "command": " ".join(["python", *command[1:]]),
+        "commands": [" ".join(["python", *command[1:]])],
         "figures": dict(json.loads(lines[-1])) if done.returncode == 0 and lines else None,
         "seconds": time.monotonic() - begin,
         "load": [load, os.getloadavg()[0]],
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def joined(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Figures of two runs of one benchmark: the newer ones count, all commands are named."""
+    return new | {
+        "commands": list(dict.fromkeys([*kept["commands"], *new["commands"]])),
+        "figures": (kept["figures"] or {}) | (new["figures"] or {}),
+        "seconds": kept["seconds"] + new["seconds"],
     }
 
 
@@ -115,7 +127,7 @@ def render(results: dict[str, dict[str, Any]], machine: str) -> str:
     for name, result in results.items():
         figures = result["figures"]
         load = " and ".join(f"{value:.1f}" for value in result["load"])
-        lines += ["", f"## {name}", "", f"`{result['command']}`"]
+        lines += ["", f"## {name}", "", *(f"`{command}`  " for command in result["commands"])]
         lines += [
             f"took {result['seconds']:.0f} s on {result['when']}; load {load} before and after.",
             "",
@@ -155,21 +167,26 @@ def main() -> None:
     present += [name for name in found if name not in ORDER]
     parser.add_argument("--only", nargs="+", choices=present, default=present)
     parser.add_argument("--quick", action="store_true", help="a smoke run: writes no page")
+    parser.add_argument("--with", dest="more", default="", help="arguments of the benchmark itself")
+    parser.add_argument("--render", action="store_true", help="only write the page anew")
     options = parser.parse_args()
     failed = []
-    for name in options.only:
+    for name in [] if options.render else options.only:
         if options.quick and name not in QUICK:
             continue
-        result = run(name, quick=options.quick)
+        result = run(name, [*shlex.split(options.more), *["--quick"] * options.quick])
         sys.stdout.write(f"{name}: {result['seconds']:.0f} s\n")
         if result["figures"] is None:
             failed.append(name)
         if not options.quick:
             KEPT.mkdir(parents=True, exist_ok=True)
-            (KEPT / f"{name}.json").write_text(json.dumps(result))
+            kept = KEPT / f"{name}.json"
+            if options.more and kept.exists():
+                result = joined(json.loads(kept.read_text()), result)
+            kept.write_text(json.dumps(result))
     if not options.quick:
-        kept = {name: KEPT / f"{name}.json" for name in present}
-        results = {name: json.loads(p.read_text()) for name, p in kept.items() if p.exists()}
+        files = {name: KEPT / f"{name}.json" for name in present}
+        results = {name: json.loads(p.read_text()) for name, p in files.items() if p.exists()}
         PAGE.write_text(render(results, machine()))
         sys.stdout.write(f"{PAGE}\n")
     if failed:

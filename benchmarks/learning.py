@@ -41,7 +41,15 @@ FASTEST = OptimiserParams(
     n_paths=16, path_sessions=504, tail_sessions=16, burn_in_sessions=0, epochs=1
 )
 LEARNING = FASTEST.model_copy(
-    update={"epochs": 4, "n_updates": 30, "n_validations": 30, "path_sessions": 252}
+    update={
+        "n_paths": 24,
+        "path_sessions": 252,
+        "epochs": 2,
+        "learning_rate": 1.5e-2,
+        "discount": 0.8,
+        "n_updates": 30,
+        "n_validations": 30,
+    }
 )
 MARKET = MarketParams(cost_bps=10.0)
 PLANTED = PlantedParams("ar", phi=0.15)

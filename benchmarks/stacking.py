@@ -9,12 +9,12 @@ the other a sample of the models is timed, spread over the tickers, and multipli
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 
 import torch
 
+from benchmarks._harness import Figures, figure, finish
 from transfergate.learning import (
     StackPlan,
     TrainingSlice,
@@ -60,18 +60,23 @@ def seconds(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
+    parser.add_argument("--quick", action="store_true", help="seconds, not minutes: no figures")
     parser.add_argument("--updates", type=int, default=5, help="timed, of 100")
     parser.add_argument("--sample", type=int, default=4, help="models timed one by one")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--exact", action="store_true", help="the whole budget, every model")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     options = parser.parse_args()
+    if options.quick:
+        options.updates, options.sample, options.repeats = 2, 1, 1
+        options.networks = "mlp_64_64"
     torch.set_num_threads(1)
     panel = planted_panel(TICKERS, SESSIONS, n_noise=13)
     models, budget = TICKERS * SEEDS, OptimiserParams().n_updates
     updates = budget if options.exact else options.updates
     timed = range(0, models, 1 if options.exact else models // options.sample)
-    plan, figures = plan_of(models), {}
+    plan = plan_of(models)
+    figures: Figures = {}
     for name in options.networks.split(","):
         network = NETWORKS[name]
         weights = init_weights(network, panel.n_features, 3, plan.seeds)
@@ -94,15 +99,14 @@ def main() -> None:
         ]
         first = statistics.median(alone)
         peer = models * (first + (statistics.median(single) - first) / (updates - 1) * (budget - 1))
-        figures[f"{name}_{models}_fits_cpu_s"] = {
-            "ours": ours,
-            "peer": peer,
-            "peer_name": "the same core, one fit after the other",
-            "ratio": peer / ours,
-        }
-        if not options.json:
-            print(name, figures[f"{name}_{models}_fits_cpu_s"], flush=True)
-    print(json.dumps(figures))
+        figures[f"{name}_{models}_fits_cpu_s"] = figure(
+            ours,
+            peer,
+            "the same core, one fit after the other",
+            less_is_better=True,
+            goal=4.0,
+        )
+    finish(figures, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.__main__ import outcome, render
+from benchmarks.__main__ import joined, outcome, render
 
 
 def page(**figures: Any) -> str:
-    result = {"command": "python -m benchmarks.learning --json", "figures": figures}
+    result = {"commands": ["python -m benchmarks.learning --json"], "figures": figures}
     result |= {"seconds": 3.2, "load": [0.1, 1.0], "when": "today"}
     return render({"learning": result}, "2 processors")
 
@@ -40,6 +40,16 @@ def test_a_censored_peer_is_a_lower_bound_and_never_a_miss():
 
 
 def test_a_failed_benchmark_is_said():
-    failed = {"command": "c", "figures": None, "seconds": 1, "load": [0], "when": "x"}
+    failed = {"commands": ["c"], "figures": None, "seconds": 1, "load": [0], "when": "x"}
     text = render({"gate": failed}, "m")
     assert "It failed" in text
+
+
+def test_a_benchmark_may_run_in_parts_of_which_the_newer_counts():
+    old = {"commands": ["a", "b"], "figures": {"x": row(1.0), "y": row(1.0)}, "seconds": 1}
+    new = {"commands": ["b"], "figures": {"y": row(2.0)}, "seconds": 2, "load": [0]}
+    both = joined(old, new)
+    assert both["commands"] == ["a", "b"]
+    assert [both["figures"][name]["ratio"] for name in ("x", "y")] == [1.0, 2.0]
+    assert both["seconds"] == 3
+    assert joined({**old, "figures": None}, new)["figures"] == new["figures"]
