@@ -11,10 +11,10 @@ import pytest
 
 from transfergate.evaluation.gate import finite, judge
 from transfergate.evaluation.gate.columns import check_columns
-from transfergate.reporting import ArmSeries, describe
+from transfergate.reporting import Charts, chart_data, describe
 from transfergate.settings import GateParams
 
-Judged = tuple[dict[str, Any], dict[str, dict[str, ArmSeries]]]
+Judged = tuple[dict[str, Any], dict[str, Charts]]
 
 
 def returns_of(ticker: str, edge: float, seed: int, n: int = 300, n_seeds: int = 3) -> pa.Table:
@@ -45,7 +45,7 @@ def returns_of(ticker: str, edge: float, seed: int, n: int = 300, n_seeds: int =
 
 @pytest.fixture
 def judged() -> Callable[..., Judged]:
-    """``judged({ticker: edge})``: an evaluation as commands make it, with its series."""
+    """``judged({ticker: edge})``: an evaluation as commands make it, with its charts."""
 
     def make(edges: dict[str, float], **params: Any) -> Judged:
         tables = [returns_of(name, edge, i) for i, (name, edge) in enumerate(edges.items())]
@@ -54,6 +54,6 @@ def judged() -> Callable[..., Judged]:
         series, descriptions = describe(returns)
         for ticker, report in result["tickers"].items():
             report |= finite(descriptions[ticker])
-        return result, series
+        return result, {ticker: chart_data(arms) for ticker, arms in series.items()}
 
     return make

@@ -27,7 +27,7 @@ def gate(options: argparse.Namespace) -> Result:
     """Judge a Parquet or CSV file of out-of-sample returns."""
     from transfergate.evaluation.gate import finite, judge
     from transfergate.evaluation.returns_file import read_returns
-    from transfergate.reporting import describe, evaluation_page, render_verdicts
+    from transfergate.reporting import chart_data, describe, evaluation_page, render_verdicts
 
     params = _gate_params(options.config)
     returns = read_returns(options.file)
@@ -37,7 +37,8 @@ def gate(options: argparse.Namespace) -> Result:
         report |= finite(descriptions.get(ticker, {}))
     text = render_verdicts(result)
     if options.html is not None:
-        write_page(options.html, evaluation_page(result, series))
+        charts = {ticker: chart_data(arms) for ticker, arms in series.items()}
+        write_page(options.html, evaluation_page(result, charts))
         text += f"\nreport {options.html.resolve()}"
     return result, text
 

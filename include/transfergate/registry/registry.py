@@ -65,6 +65,10 @@ class Registry:
         """Set tags, such as a verdict, on a candidate that is registered."""
         self.tracking.tag(model_name(ticker), version, tags)
 
+    def tracked_run(self, ticker: str, version: str) -> dict[str, str] | None:
+        """``run_id`` and ``experiment_id`` in MLflow of a registered candidate, or None."""
+        return self.tracking.run(model_name(ticker), version)
+
     def candidates(self, ticker: str) -> list[str]:
         """Versions of a ticker in the artefact store, sorted."""
         prefix = f"candidates/{ticker}"

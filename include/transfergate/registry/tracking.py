@@ -91,6 +91,16 @@ class Tracking:
         )
         return str(min(int(item.version) for item in found)) if found else None
 
+    def run(self, name: str, version: str) -> dict[str, str] | None:
+        """MLflow's run of one of our versions and its experiment, or None."""
+        found = self._open().search_model_versions(
+            f"name='{name}' and tags.{VERSION_TAG}='{version}'"
+        )
+        if not found:
+            return None
+        run_id = min(found, key=lambda item: int(item.version)).run_id
+        return {"run_id": str(run_id), "experiment_id": str(self._experiment())}
+
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version that is registered."""
         number = self.number(name, version)

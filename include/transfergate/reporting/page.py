@@ -12,9 +12,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from transfergate.reporting.charts import Charts
 from transfergate.reporting.overview import forest, summary
 from transfergate.reporting.sections import section
-from transfergate.reporting.series import ArmSeries
 from transfergate.reporting.words import count
 
 OPEN_UP_TO = 3
@@ -24,16 +24,14 @@ POINTS = 320
 MANY = 60
 
 
-def evaluation_page(
-    evaluation: Mapping[str, Any], series: Mapping[str, Mapping[str, ArmSeries]]
-) -> str:
+def evaluation_page(evaluation: Mapping[str, Any], charts: Mapping[str, Charts]) -> str:
     """Render an evaluation.
 
     Args:
         evaluation: What the gate returned, with ``performance``, ``flat_seeds`` and ``regimes``
             per ticker where known, and ``evaluation_id``, ``foundation_version`` and
             ``foundation`` (the cost of pre-training) where there are such.
-        series: Per ticker and arm, for the curves.
+        charts: Per ticker what ``chart_data`` returned.
     """
     name = evaluation.get("evaluation_id", "")
     reports = evaluation["tickers"]
@@ -42,7 +40,7 @@ def evaluation_page(
         section(
             ticker,
             report,
-            series.get(ticker, {}),
+            charts.get(ticker),
             anchor=anchors[ticker],
             is_open=len(reports) <= OPEN_UP_TO,
             points=POINTS if len(reports) <= MANY else POINTS // 3,

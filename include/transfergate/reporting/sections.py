@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from transfergate.evaluation.metrics import drawdown_curve, equity_curve
+import numpy as np
+from numpy.typing import NDArray
+
 from transfergate.reporting import tables
+from transfergate.reporting.charts import Charts
+from transfergate.reporting.figures import figures
 from transfergate.reporting.importance import importance
 from transfergate.reporting.markup import verdict
-from transfergate.reporting.series import ARM_LABELS, ArmSeries
+from transfergate.reporting.series import ARM_LABELS
 from transfergate.reporting.svg import line_chart
 from transfergate.reporting.words import (
     HEADLINES,
@@ -22,12 +26,16 @@ from transfergate.reporting.words import (
 )
 
 Report = Mapping[str, Any]
+Curve = tuple[NDArray[Any], NDArray[np.float64]]
+Curves = dict[str, Curve]
+LEARNED = {"learning": ("updates", "mean"), "training": ("training_updates", "training")}
+"""Charts over updates: which numbers are their places and values."""
 
 
 def section(
     ticker: str,
     report: Report,
-    series: Mapping[str, ArmSeries],
+    charts: Charts | None,
     *,
     anchor: str,
     is_open: bool,
@@ -40,42 +48,48 @@ def section(
         ticker: Its name.
         report: The gate's, with ``performance``, ``flat_seeds``, ``regimes`` and ``importance``
             where known.
-        series: Per arm.
+        charts: What ``chart_data`` returned; None where there is nothing to draw.
         anchor: Id of the section.
         is_open: Whether it is unfolded at first.
         points: About how many points of a curve to keep.
         delta_min: Smallest difference that matters.
     """
     name = report["verdict"]
-    reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in report["reasons"])
     delta = report["delta_sharpe"]
     short = "" if delta is None else f"<span>Δ {number(delta, 2, sign=True)}</span>"
-    parts = [
+    return (
         f'<details class="ticker" id="{anchor}"{" open" if is_open else ""}><summary><h3>'
-        f"{escape(ticker)}</h3> {verdict(name, VERDICT_WORDS[name])} {short}</summary>",
-        f'<p class="headline">{HEADLINES[name]}</p><ul>{reasons}</ul>',
-        *(f"<p>{escape(text)}</p>" for text in (detectable(report, delta_min),) if text),
-        _facts(report),
-        _curves(ticker, series, points),
-        tables.performance(report.get("performance") or {}),
-        '<div class="pair">',
-        tables.guards(report),
-        tables.control(report),
-        "</div>",
-        importance(report),
-        tables.budgets(report),
-        tables.flat_seeds(report),
-        tables.regimes(report),
-        "</details>",
-    ]
-    return "".join(parts)
+        f"{escape(ticker)}</h3> {verdict(name, VERDICT_WORDS[name])} {short}</summary>"
+        f"{account(report, delta_min)}{facts(report)}{_curves(ticker, charts, points)}"
+        f"{numbers(report)}</details>"
+    )
 
 
-def _facts(report: Report) -> str:
+def account(report: Report, delta_min: float) -> str:
+    """The verdict in words: what it means, why it fell, and what such a record could have shown."""
+    reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in report["reasons"])
+    settled = detectable(report, delta_min)
+    return (
+        f'<p class="headline">{HEADLINES[report["verdict"]]}</p><ul>{reasons}</ul>'
+        f"{f'<p>{escape(settled)}</p>' if settled else ''}"
+    )
+
+
+def numbers(report: Report) -> str:
+    """Every table about one ticker."""
+    return (
+        f"{tables.performance(report.get('performance') or {})}"
+        f'<div class="pair">{tables.guards(report)}{tables.control(report)}</div>'
+        f"{importance(report)}{tables.budgets(report)}{tables.flat_seeds(report)}"
+        f"{tables.regimes(report)}"
+    )
+
+
+def facts(report: Report) -> str:
     """Figures and lineage as pairs of name and value; those that are absent are left out."""
-    facts: list[tuple[str, str]] = []
+    found: list[tuple[str, str]] = []
     if report["delta_sharpe"] is not None:
-        facts += [
+        found += [
             ("Δ Sharpe", number(report["delta_sharpe"], 2, sign=True)),
             ("90 % interval", interval(report["delta_sharpe"], report["se"])),
             ("standard error", number(report["se"], 2)),
@@ -86,12 +100,12 @@ def _facts(report: Report) -> str:
         ]
         if report["posterior_better"] is not None:
             shrunken = (report["delta_shrunken"], report["se_shrunken"])
-            facts += [
+            found += [
                 ("shrunken Δ", number(shrunken[0], 2, sign=True)),
                 ("its 90 % interval", interval(*shrunken)),
                 ("Pr(better) / Pr(worse)", _pair(report, "posterior_better", "posterior_worse")),
             ]
-        facts += [
+        found += [
             ("arms correlate by", number(report["correlation"], 2)),
             ("sessions", f"{report['n_sessions']}, {report['n_folds']} folds"),
             ("from, to", f"{report['first_session']}, {report['last_session']}"),
@@ -99,10 +113,10 @@ def _facts(report: Report) -> str:
         ]
     names = {"foundations": "independent foundations", "candidate": "candidate"}
     names |= {"incumbent": "champion faced", "recipe": "recipe"}
-    facts += [(words, str(report[key])) for key, words in names.items() if report.get(key)]
-    facts += _looks(report.get("looks"))
-    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
-    return f'<dl class="facts">{cells}</dl>' if facts else ""
+    found += [(words, str(report[key])) for key, words in names.items() if report.get(key)]
+    found += _looks(report.get("looks"))
+    cells = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in found)
+    return f'<dl class="facts">{cells}</dl>' if found else ""
 
 
 def _looks(looks: object) -> list[tuple[str, str]]:
@@ -123,30 +137,41 @@ def _pair(report: Report, left: str, right: str) -> str:
     return f"{chance(report[left])} / {chance(report[right])}"
 
 
-def _curves(ticker: str, series: Mapping[str, ArmSeries], points: int) -> str:
-    if not series:
+def _curves(ticker: str, charts: Charts | None, points: int) -> str:
+    """Every figure as a drawing, with one legend for all of them."""
+    if charts is None:
+        return ""
+    drawn = []
+    for figure in figures(ticker, charts):
+        learned = figure.kind in LEARNED
+        curves = (_learned if learned else _over_time)(charts, figure.kind)
+        if curves:
+            drawn.append(line_chart(curves, figure.title, figure.says, points))
+    if not drawn:
         return ""
     legend = "".join(
-        f'<li class="{arm}"><i aria-hidden="true"></i>{ARM_LABELS[arm]}</li>' for arm in series
+        f'<li class="{arm}"><i aria-hidden="true"></i>{ARM_LABELS[arm]}</li>'
+        for arm in charts["arms"]
     )
-    equity = {arm: (item.dates, equity_curve(item.net_return)) for arm, item in series.items()}
-    drawdown = {
-        arm: (item.dates, 100 * drawdown_curve(item.net_return)) for arm, item in series.items()
+    return f'<ul class="legend">{legend}</ul>{"".join(drawn)}'
+
+
+def _over_time(charts: Charts, kind: str) -> Curves:
+    days = np.array(charts["sessions"], dtype="datetime64[D]")
+    every = {arm: own[kind] for arm, own in charts["arms"].items() if own[kind] is not None}
+    return {arm: _known(days, values) for arm, values in every.items()}
+
+
+def _learned(charts: Charts, kind: str) -> Curves:
+    places, values = LEARNED[kind]
+    found = {
+        arm: _known(np.array(own[places]), own[values]) for arm, own in charts["learning"].items()
     }
-    ends = ", ".join(f"{ARM_LABELS[arm]} {own[1][-1]:.2f}" for arm, own in equity.items())
-    depths = ", ".join(f"{ARM_LABELS[arm]} {own[1].min():.0f} %" for arm, own in drawdown.items())
-    return (
-        f'<ul class="legend">{legend}</ul>'
-        + line_chart(
-            equity,
-            "Equity: what 1 became, net of costs, mean over seeds",
-            f"Equity of {ticker}. At the end: {ends}.",
-            points,
-        )
-        + line_chart(
-            drawdown,
-            "Drawdown: per cent below the highest equity so far",
-            f"Drawdown of {ticker}. The deepest: {depths}.",
-            points,
-        )
-    )
+    return {arm: curve for arm, curve in found.items() if len(curve[0])}
+
+
+def _known(places: NDArray[Any], values: Sequence[float | None]) -> Curve:
+    """Points that there are, with their places."""
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    there = np.isfinite(numbers)
+    return places[there], numbers[there]

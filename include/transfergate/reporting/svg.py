@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from math import ceil, floor, log10
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,33 +123,34 @@ def glance(rows: Sequence[Estimate], scale: Scale, limit: float) -> str:
 
 
 def line_chart(
-    curves: Mapping[str, tuple[NDArray[np.datetime64], NDArray[np.float64]]],
+    curves: Mapping[str, tuple[NDArray[Any], NDArray[np.float64]]],
     caption: str,
     alternative: str,
     points: int,
 ) -> str:
-    """Curves over time; a curve named ``a`` gets the class ``curve a``.
+    """Curves over days or over a count; a curve named ``a`` gets the class ``curve a``.
 
     Args:
-        curves: Days, ascending, and values of each, both of shape (T,).
+        curves: Days or whole numbers, ascending, and values of each, both of shape (T,).
         caption: As text.
         alternative: What the figure says, for those who do not see it.
         points: About how many points of a curve are kept: the lowest and highest of each stretch.
     """
-    first = min(days[0] for days, _ in curves.values())
-    last = max(days[-1] for days, _ in curves.values())
+    first = min(places[0] for places, _ in curves.values())
+    last = max(places[-1] for places, _ in curves.values())
     span = max(int((last - first).astype(int)), 1)
     low = min(float(values.min()) for _, values in curves.values())
     high = max(float(values.max()) for _, values in curves.values())
     pad = 0.04 * (high - low) or 0.05
     low, high = low - pad, high + (pad if high != 0.0 else 0.0)
     parts = [_grid(ticks(low, high), low, high)]
-    for name, (days, values) in curves.items():
+    for name, (places, values) in curves.items():
         keep = extremes(values, points)
-        x = np.rint(BOX_WIDTH * (days[keep] - first).astype(np.int64) / span)
+        x = np.rint(BOX_WIDTH * (places[keep] - first).astype(np.int64) / span)
         y = np.rint(BOX_HEIGHT * (high - values[keep]) / (high - low))
         parts.append(f'<path class="curve {escape(name)}" d="{_path(x, y)}"/>')
-    marks = _time_marks(first, last)
+    dated = np.issubdtype(first.dtype, np.datetime64)
+    marks = _time_marks(first, last) if dated else [(0.0, f"{first}"), (100.0, f"{last}")]
     return _chart("lines", caption, _svg(BOX_HEIGHT, parts, alternative), low, high, marks)
 
 

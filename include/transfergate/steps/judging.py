@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,12 +16,13 @@ from transfergate.evaluation.ledger import SCHEMA, Ledger
 from transfergate.evaluation.lookbook import LookBook
 from transfergate.evaluation.looks import Look
 from transfergate.registry import Registry
-from transfergate.reporting import ArmSeries, describe, evaluation_page, render_verdicts
+from transfergate.reporting import describe, render_verdicts
 from transfergate.settings import MarketParams, Settings
 from transfergate.steps.candidates import register_candidate
 from transfergate.steps.champion import why_not_compared
 from transfergate.steps.evaluations import point_to, read_evaluation
 from transfergate.steps.importance import recorded_importance
+from transfergate.steps.keeping import keep_evaluation, keep_origin, report_key
 from transfergate.steps.looks import LookPlan, audit_again, plan_looks, settle
 from transfergate.steps.regimes import evaluation_market
 from transfergate.storage import ArtefactStore, content_hash, json_bytes
@@ -34,7 +35,10 @@ ATTEMPTS = 5
 
 
 def judge(
-    settings: Settings, foundation_version: str, results: Sequence[dict[str, Any]]
+    settings: Settings,
+    foundation_version: str,
+    results: Sequence[dict[str, Any]],
+    run: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Give every target its verdict from its out-of-sample record, and keep the evaluation.
 
@@ -42,6 +46,7 @@ def judge(
         settings: Settings.
         foundation_version: The foundation that was fine-tuned.
         results: What fine-tuning returned for each ticker, in any order.
+        run: ``dag_id`` and ``run_id`` of the DAG run that asks; None outside of Airflow.
 
     Returns:
         ``{"evaluation_id", "verdicts": {ticker: verdict}, "report": path, "created": bool}``; the
@@ -67,6 +72,7 @@ def judge(
     for result in ordered:
         if result["status"] == "trained" and result["candidate"]:
             register_candidate(registry, result, evaluation)
+    keep_origin(registry, evaluation, run or {})
     verdicts = {ticker: item["verdict"] for ticker, item in evaluation["tickers"].items()}
     log.info(
         "evaluation %s%s: %s",
@@ -103,7 +109,8 @@ def _judge_and_keep(
         evaluation["foundation_version"] = foundation_version
         evaluation["foundation"] = _foundation_cost(store, foundation_version, len(ordered))
         evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
-        report, created = _keep(store, evaluation, series)
+        created = keep_evaluation(store, evaluation, series)
+        report = str(store.path(report_key(evaluation["evaluation_id"])))
         if LookBook(store).record(plan.number, evaluation["evaluation_id"], looks):
             point_to(store, evaluation["evaluation_id"], evaluation["tickers"])
             return evaluation, report, created
@@ -130,7 +137,7 @@ def summary(settings: Settings, evaluation_id: str | None = None) -> dict[str, A
     evaluation = read_evaluation(store, evaluation_id)
     for ticker, report in evaluation["tickers"].items():
         report["outcome"] = _outcome(registry, ticker, report)
-    evaluation["report"] = str(store.path(_report_key(evaluation["evaluation_id"])))
+    evaluation["report"] = str(store.path(report_key(evaluation["evaluation_id"])))
     return evaluation
 
 
@@ -290,21 +297,6 @@ def _market_audit(market: MarketParams) -> Audit:
         market.timing == "next_open" and market.cost_bps > 0.0,
         {"timing": market.timing, "cost_bps": market.cost_bps},
     )
-
-
-def _keep(
-    store: ArtefactStore, evaluation: dict[str, Any], series: dict[str, dict[str, ArmSeries]]
-) -> tuple[str, bool]:
-    name = evaluation["evaluation_id"]
-    created = store.write_once(f"evaluations/{name}/verdicts.json", json_bytes(evaluation))
-    report = _report_key(name)
-    if created or not store.exists(report):
-        store.replace(report, evaluation_page(evaluation, series).encode())
-    return str(store.path(report)), created
-
-
-def _report_key(evaluation_id: str) -> str:
-    return f"evaluations/{evaluation_id}/report.html"
 
 
 def _outcome(registry: Registry, ticker: str, report: dict[str, Any]) -> str:
