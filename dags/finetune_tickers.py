@@ -112,7 +112,7 @@ def finetune_tickers() -> None:
         return steps.finetune_group(settings.load(), version, tickers)
 
     @task
-    def judge(version: str, results: Any) -> str:
+    def judge(version: str, results: Any, dag_run: Any = None) -> str:
         """Let the gate judge the ledger; returns the evaluation's id.
 
         Writes verdicts and report under that id; moves nobody.
@@ -120,7 +120,8 @@ def finetune_tickers() -> None:
         from transfergate import steps
 
         every = [result for group in results for result in group]
-        return steps.judge(settings.load(), version, every)["evaluation_id"]
+        run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id}
+        return steps.judge(settings.load(), version, every, run)["evaluation_id"]
 
     @task.branch
     def who_decides(evaluation_id: str, params: Any = None, ti: Any = None) -> str:
