@@ -72,11 +72,11 @@ class ChampionHistory:
     def rows(self, ticker: str) -> list[ChampionRow]:
         """A ticker's history, oldest first."""
         keys = [key for key in self.store.keys(f"champions/{ticker}") if key.endswith(".json")]
-        return [_row(self.store.read_json(key)) for key in sorted(keys)]
+        return [row_of(self.store.read_json(key)) for key in sorted(keys)]
 
     def stack(self, ticker: str) -> list[Promotion]:
         """The promotions that no rollback took back, oldest first; the last one serves."""
-        return _stack(self.rows(ticker))
+        return stack_of(self.rows(ticker))
 
     def promote(
         self,
@@ -97,7 +97,7 @@ class ChampionHistory:
                 at the same time; nothing is changed.
         """
         rows = self.rows(ticker)
-        stack = _stack(rows)
+        stack = stack_of(rows)
         if stack and stack[-1].version == version:
             raise RegistryError(
                 f"{ticker}: {version} is the champion already, since {stack[-1].when}; "
@@ -129,7 +129,7 @@ class ChampionHistory:
                 else changed it at the same time; nothing is changed.
         """
         rows = self.rows(ticker)
-        stack = _stack(rows)
+        stack = stack_of(rows)
         if not stack:
             known = "; it never had one" if not rows else ", all promotions were rolled back"
             raise RegistryError(
@@ -161,11 +161,13 @@ class ChampionHistory:
         return row
 
 
-def _row(content: dict[str, Any]) -> ChampionRow:
+def row_of(content: dict[str, Any]) -> ChampionRow:
+    """A row as it was written."""
     return ChampionRow(**content) if content["action"] == "rollback" else Promotion(**content)
 
 
-def _stack(rows: list[ChampionRow]) -> list[Promotion]:
+def stack_of(rows: list[ChampionRow]) -> list[Promotion]:
+    """The promotions of a history that no rollback took back, oldest first."""
     stack: list[Promotion] = []
     for row in rows:
         if isinstance(row, Promotion):

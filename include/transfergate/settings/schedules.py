@@ -23,6 +23,18 @@ class ScheduleParams(Params):
         description="asset: every new feature snapshot pre-trains (the one-shot chain). How often "
         "a ticker is judged does not depend on it: see looks.per_year",
     )
+    stale_after_sessions: int = Field(
+        3,
+        ge=0,
+        le=250,
+        description="the overview calls bars late once so many sessions are over since the last",
+    )
+    old_model_sessions: int = Field(
+        126,
+        ge=1,
+        le=5000,
+        description="the overview calls a champion old that so many sessions have passed by",
+    )
 
 
 class ApprovalParams(Params):

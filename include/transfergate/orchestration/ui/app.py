@@ -51,4 +51,5 @@ def _login(path: str) -> str:
 
 for module in (overview, report, champions, lineage, quality):
     app.include_router(module.router)
+app.include_router(lineage.batches)
 app.include_router(assets)
