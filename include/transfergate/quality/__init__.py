@@ -5,7 +5,17 @@ The only importer of great_expectations, and only when a batch is judged.
 
 from transfergate.quality.browse import rule_of, write_quarantine_page
 from transfergate.quality.declared import DeclaredExpectation, parse_expectations
+from transfergate.quality.docs import gx_page_key
+from transfergate.quality.judged import JudgedBatch, judged_batches
+from transfergate.quality.markup import batch_state
 from transfergate.quality.pages import report_key, write_batch_page, write_index
+from transfergate.quality.quarantine import (
+    NO_TICKER,
+    Filter,
+    Part,
+    quarantine_csv,
+    quarantine_part,
+)
 from transfergate.quality.report import QUARANTINE_SCHEMA, findings_of, report_of, split_rows
 from transfergate.quality.rows import JudgedRows
 from transfergate.quality.suite import BarValues, BatchContext
@@ -13,14 +23,23 @@ from transfergate.quality.validation import validate_frame, validate_portions
 from transfergate.quality.verdicts import Validation
 
 __all__ = [
+    "NO_TICKER",
     "QUARANTINE_SCHEMA",
     "BarValues",
     "BatchContext",
     "DeclaredExpectation",
+    "Filter",
+    "JudgedBatch",
     "JudgedRows",
+    "Part",
     "Validation",
+    "batch_state",
     "findings_of",
+    "gx_page_key",
+    "judged_batches",
     "parse_expectations",
+    "quarantine_csv",
+    "quarantine_part",
     "report_key",
     "report_of",
     "rule_of",

@@ -17,7 +17,7 @@ from transfergate.quality.markup import SITE, batch_state, number, page, state
 from transfergate.storage import ArtefactStore
 
 SHOWN_ROWS = 10_000
-_COLUMNS = (
+COLUMNS = (
     *("row_id", "ticker", "session_date", "open", "high", "low", "close", "volume"),
     *("adj_close", "currency", "reasons", "origin", "line", "unreadable"),
 )
@@ -58,13 +58,13 @@ def write_quarantine_page(
         released: Of each released ``row_id``: ``who, why, known_at``.
     """
     batch_id = report["batch_id"]
-    store.replace(csv_key(batch_id), csv_text(_flat(quarantine), _COLUMNS).encode())
+    store.replace(csv_key(batch_id), csv_text(_flat(quarantine), COLUMNS).encode())
     shown = _even_choice(quarantine, SHOWN_ROWS)
     rows = [
-        [*(row[name] for name in _COLUMNS), _release(row["row_id"], released or {})]
+        [*(row[name] for name in COLUMNS), _release(row["row_id"], released or {})]
         for row in _flat(shown)
     ]
-    data = {"batch": batch_id, "columns": [*_COLUMNS, "released"], "rows": rows}
+    data = {"batch": batch_id, "columns": [*COLUMNS, "released"], "rows": rows}
     left_out = quarantine.num_rows - shown.num_rows
     body = [
         f'<p class="muted"><a href="../../index.html">All batches</a> · '
@@ -125,7 +125,7 @@ def _flat(quarantine: pa.Table) -> Iterator[dict[str, Any]]:
             day = row.get("session_date")
             reasons = "; ".join(dict.fromkeys(map(rule_of, row["reasons"])))
             day = str(day) if day else None
-            yield {**dict.fromkeys(_COLUMNS), **row, "session_date": day, "reasons": reasons}
+            yield {**dict.fromkeys(COLUMNS), **row, "session_date": day, "reasons": reasons}
 
 
 def _even_choice(quarantine: pa.Table, limit: int) -> pa.Table:

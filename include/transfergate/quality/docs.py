@@ -31,6 +31,8 @@ _REMOTE_TAG = re.compile(
     r"|<link[^>]*\shref=\"(https?://[^\"]+)\"[^>]*>",
 )
 _REMOTE_LOGO = re.compile(r"src=\"https?://[^\"]*/logo-long\.png[^\"]*\"")
+# Great Expectations counts one folder too few for it.
+_ICON = re.compile(r"href=\"(?:\.\./)*static/images/favicon\.ico\"")
 _GX = f"{SITE}/gx"
 
 
@@ -73,6 +75,7 @@ def _keep(store: ArtefactStore, key: str, content: bytes) -> None:
 
 def _local(page: str, up: str) -> str:
     page = _REMOTE_TAG.sub(partial(_local_tag, up), page)
+    page = _ICON.sub(f'href="{up}gx/static/images/favicon.ico"', page)
     return _REMOTE_LOGO.sub(f'src="{up}gx/static/images/logo-long.png"', page)
 
 
