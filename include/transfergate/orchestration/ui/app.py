@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException as AnyHttpException
 
-from transfergate.orchestration.ui import champions, lineage, overview, quality, report
+from transfergate.orchestration.ui import champions, lineage, overview, quality, report, runs
 from transfergate.orchestration.ui.guard import for_users, serve
 from transfergate.orchestration.ui.links import PREFIX, ours
 from transfergate.orchestration.ui.markup import empty, link
@@ -49,7 +49,11 @@ def _login(path: str) -> str:
     return f"{way}{'&' if '?' in way else '?'}next={quote(path)}"
 
 
-for module in (overview, report, champions, lineage, quality):
-    app.include_router(module.router)
-app.include_router(lineage.batches)
-app.include_router(assets)
+for router in (
+    *(module.router for module in (overview, report, champions, lineage, quality)),
+    lineage.batches,
+    runs.dags,
+    runs.runs,
+    assets,
+):
+    app.include_router(router)

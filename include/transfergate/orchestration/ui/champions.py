@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
-from transfergate.orchestration.ui.links import airflow_dag, base, ours
+from transfergate.orchestration.ui.links import airflow_dag, base, ours, report_of
 from transfergate.orchestration.ui.markup import (
     Html,
     airflow_link,
@@ -178,7 +178,7 @@ def _serves(records: Records, ticker: str, top: Promotion | None) -> Html:
 def _evidence(top: Promotion) -> Html:
     if top.evaluation is None:
         return join((f"none named: {top.why}",))
-    return join((link(ours("evaluations", top.evaluation), "promotion report"), f": {top.why}"))
+    return join((link(report_of(top.evaluation, top.ticker), "promotion report"), f": {top.why}"))
 
 
 def _latest(judged: Judgement | None) -> Html:
@@ -198,7 +198,14 @@ def _latest(judged: Judgement | None) -> Html:
                     ("Up to", judged.last_session),
                     ("Look", judged.look_number),
                     ("Next look", when),
-                    ("Report", link(ours("evaluations", judged.evaluation_id), "open")),
+                    (
+                        "Report",
+                        link(
+                            report_of(judged.evaluation_id, judged.ticker),
+                            "open",
+                            data_testid="report-link",
+                        ),
+                    ),
                 ]
             ),
             element("p", judged.reason),

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Card, Stage, flow
 from transfergate.orchestration.ui.guard import BATCHES, EVALUATIONS, guarded
-from transfergate.orchestration.ui.links import ours
+from transfergate.orchestration.ui.links import ours, report_of
 from transfergate.orchestration.ui.markup import Html, element, empty, join, link, section
 from transfergate.orchestration.ui.moves import moves_table, put_there, who
 from transfergate.orchestration.ui.shell import page
@@ -75,13 +75,13 @@ def of_batch(batch_id: str) -> str:
 
 def _backwards(found: Ancestry) -> list[Stage]:
     files = [_landing(key) for batch in found.batches for key in batch.landing]
-    parents = [_foundation(found.foundation)] if found.foundation else []
+    parents = [foundation_card(found.foundation)] if found.foundation else []
     return [
         Stage("Bars as received", files, "The landing files are not listed any more."),
         Stage("Batch loaded", [_batch(batch) for batch in found.batches], "No record is left."),
-        Stage("Feature snapshot", [_snapshot(found.snapshot)] if found.snapshot else []),
+        Stage("Feature snapshot", [snapshot_card(found.snapshot)] if found.snapshot else []),
         Stage("Foundation", parents, "No record is left."),
-        Stage("Candidate", [_candidate(found.candidate)]),
+        Stage("Candidate", [candidate_card(found.candidate)]),
         Stage("Verdict", [_judgement(found.judgement)] if found.judgement else [], "never judged"),
         Stage("Champion", [_champion(found.promotion, here=True)] if found.promotion else []),
     ]
@@ -91,9 +91,9 @@ def _forwards(found: Descent) -> list[Stage]:
     champions = [_champion(row, here=False) for row in found.champions]
     return [
         Stage("Batch", [_batch(found.batch, here=True)]),
-        Stage("Feature snapshots", [_snapshot(one) for one in found.snapshots], "none yet"),
-        Stage("Foundations", [_foundation(one) for one in found.foundations], "none yet"),
-        Stage("Candidates", [_candidate(one) for one in found.candidates], "none yet"),
+        Stage("Feature snapshots", [snapshot_card(one) for one in found.snapshots], "none yet"),
+        Stage("Foundations", [foundation_card(one) for one in found.foundations], "none yet"),
+        Stage("Candidates", [candidate_card(one) for one in found.candidates], "none yet"),
         Stage("Verdicts", [_judgement(one) for one in found.judgements], "none yet"),
         Stage("Champions", champions, "None serves that learnt from it."),
     ]
@@ -123,7 +123,8 @@ def _batch(batch: Batch, *, here: bool = False) -> Card:
     )
 
 
-def _snapshot(one: SnapshotRecord) -> Card:
+def snapshot_card(one: SnapshotRecord) -> Card:
+    """A feature snapshot."""
     return Card(
         version(one.snapshot_id),
         [
@@ -135,7 +136,8 @@ def _snapshot(one: SnapshotRecord) -> Card:
     )
 
 
-def _foundation(one: FoundationRecord) -> Card:
+def foundation_card(one: FoundationRecord) -> Card:
+    """A foundation version."""
     return Card(
         version(one.version),
         [
@@ -146,7 +148,8 @@ def _foundation(one: FoundationRecord) -> Card:
     )
 
 
-def _candidate(one: CandidateRecord) -> Card:
+def candidate_card(one: CandidateRecord) -> Card:
+    """A candidate."""
     return Card(
         join((one.ticker, " ", version(one.version))),
         [
@@ -166,7 +169,7 @@ def _judgement(one: Judgement) -> Card:
             ("sessions", f"{one.n_sessions:,}"),
             ("look", one.look_number),
         ],
-        [link(ours("evaluations", one.evaluation_id), "report")],
+        [link(report_of(one.evaluation_id, one.ticker), "report")],
         tone=TONES.get(one.verdict, ""),
     )
 

@@ -22,6 +22,11 @@ def ours(*parts: str) -> str:
     return f"{base()}{PREFIX}/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def report_of(evaluation_id: str, ticker: str) -> str:
+    """Path of an evaluation's report, one ticker of it open."""
+    return f"{ours('evaluations', evaluation_id)}?ticker={quote(ticker, safe='')}"
+
+
 def static(name: str) -> str:
     """Path of a file of ``static/``; its content is part of it, so that it may be kept for ever."""
     return f"{base()}{PREFIX}/static/{quote(name)}?v={_content(name)}"

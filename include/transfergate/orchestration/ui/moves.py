@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from transfergate.orchestration.ui.links import airflow_run, ours
+from transfergate.orchestration.ui.links import airflow_run, ours, report_of
 from transfergate.orchestration.ui.markup import Html, airflow_link, badge, empty, join, link
 from transfergate.orchestration.ui.table import Cell, Column, Row, table
 from transfergate.orchestration.ui.words import ACTIONS, moment, short
@@ -69,7 +69,7 @@ def moves_table(rows: Sequence[ChampionRow], *, testid: str, with_ticker: bool) 
 
 def _row(row: ChampionRow, with_ticker: bool) -> Row:
     report = (
-        link(ours("evaluations", row.evaluation), "report") if row.evaluation else Cell("by hand")
+        link(report_of(row.evaluation, row.ticker), "report") if row.evaluation else Cell("by hand")
     )
     cells = (
         Cell(moment(row.when), row.when),

@@ -13,7 +13,7 @@ from transfergate.orchestration.ui import attention
 from transfergate.orchestration.ui.chain_state import DagState, dag_states, waiting_answers
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
-from transfergate.orchestration.ui.links import airflow_dag, airflow_run, ours
+from transfergate.orchestration.ui.links import airflow_dag, airflow_run, ours, report_of
 from transfergate.orchestration.ui.markup import (
     Html,
     airflow_link,
@@ -99,7 +99,7 @@ def _ticker_row(one: TickerStanding) -> Row:
         short(champion.version if champion else None),
         Cell(moment(champion.when) if champion else None, champion.when if champion else None),
         put_there(champion) if champion else Cell(None),
-        link(ours("evaluations", told.evaluation_id), verdict(told.verdict))
+        link(report_of(told.evaluation_id, one.ticker), verdict(told.verdict))
         if told
         else Cell("not judged"),
         Cell(delta(spread, told.se if told else None), spread),
@@ -196,7 +196,7 @@ def _dag_row(dag: DagState) -> tuple[object, ...]:
     if not dag.known or dag.broken:
         state = badge("missing", "bad", "✖")
     elif dag.paused:
-        state = badge("paused", "warn", "❙❙")
+        state = badge("paused", "warn", "▲")
     else:
         state = badge("on", "good", "✔")
     last: object = None
