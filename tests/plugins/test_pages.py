@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import jwt
 import pytest
 
+from tests.made_records import chain
+from transfergate.evaluation.gate import unjudged
+from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
 from transfergate.orchestration.ui.app import app
-from transfergate.settings import Settings
+from transfergate.settings import GateParams, Settings
 
-PATHS = ["/evaluations", "/evaluations/e1/report.html", "/data_docs/index.html"]
+EVALUATION = "e1e1e1e1e1e1e1e1"
+PATHS = ["/evaluations", f"/evaluations/{EVALUATION}/report.html", "/data_docs/index.html"]
 ROUTES = [re.sub(r"{[^}]*}", "e1", route.path) for route in app.routes]
+
+VERDICTS = {
+    "evaluation_id": EVALUATION,
+    "foundation_version": "f1",
+    "config": GateParams().model_dump(mode="json"),
+    "pool": {},
+    "tickers": {"AAA": unjudged("INVALID", ["broken"], GateParams()) | {"candidate": None}},
+}
 
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory):
     settings = Settings(home=tmp_path_factory.mktemp("pages"))
+    chain(settings.artefact_root)
     files = {
-        "evaluations/e1/report.html": "<p>verdicts of e1</p>",
+        f"evaluations/{EVALUATION}/report.html": "<p>verdicts of e1</p>",
+        f"evaluations/{EVALUATION}/verdicts.json": json.dumps(VERDICTS),
         "data_docs/index.html": "<p>what was checked</p>",
         "champions/secret.json": "{}",
     }
@@ -30,10 +46,12 @@ def airflow(tmp_path_factory):
         file = settings.artefact_root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    (settings.artefact_root / "evaluations/e1/link").symlink_to(
+    (settings.artefact_root / f"evaluations/{EVALUATION}/link").symlink_to(
         settings.artefact_root / "champions/secret.json"
     )
+    started = time.time()
     with EmbeddedAirflow(settings, settings_environment(settings)) as running:
+        running.api.wait_for_dags((*CHAIN, *BY_HAND), parsed_after=started, seconds=180)
         yield running
 
 
@@ -107,7 +125,8 @@ def test_a_logged_in_user_reads(admin, path, text):
         "/evaluations/%2e%2e/champions/secret.json",
         "/data_docs/%2fetc%2fpasswd",
         "/evaluations/e1",
-        "/evaluations/e1/link",
+        f"/evaluations/{EVALUATION}/link",
+        f"/evaluations/{EVALUATION}/verdicts.json",
         "/evaluations/none/report.html",
         "/evaluations/a%00b",
         "/champions/secret.json",
@@ -124,6 +143,62 @@ def test_the_page_is_in_the_navigation_bar(airflow):
     plugins = airflow.api.plugins()
     views = [view for plugin in plugins for view in plugin["external_views"]]
     assert "Transfergate" in [view["name"] for view in views]
+
+
+def test_a_run_has_a_tab_about_what_it_made(airflow):
+    views = [view for plugin in airflow.api.plugins() for view in plugin["external_views"]]
+    assert {view["destination"]: view["href"] for view in views} == {
+        "nav": "/transfergate/",
+        "dag": "/transfergate/dags/{DAG_ID}",
+        "dag_run": "/transfergate/runs/{DAG_ID}/{RUN_ID}",
+    }
+
+
+def test_the_overview_sees_what_airflow_knows_of_the_chain(admin, airflow):
+    assert "4 DAGs are paused" in admin.get("/").text
+    airflow.api.set_paused("build_features", False)
+    assert "3 DAGs are paused" in admin.get("/").text
+    airflow.api.set_paused("build_features", True)
+
+
+def test_the_tab_of_a_run_leads_to_what_it_made(admin, airflow):
+    run = airflow.api.trigger("finetune_tickers", {})
+    tab = f"/runs/finetune_tickers/{quote(run, safe='')}"
+    assert "Nothing yet" in admin.get(tab).text
+    told = {"key": "return_value", "value": "e1"}
+    way = f"{airflow.url}/api/v2/dags/finetune_tickers/dagRuns/{quote(run, safe='')}"
+    token = {"Authorization": admin.headers["Authorization"]}
+    answer = httpx.post(
+        f"{way}/taskInstances/judge/xcomEntries", json=told, headers=token, timeout=30
+    )
+    assert answer.status_code == 201
+    assert admin.get(tab).headers["location"] == "/transfergate/evaluations/e1"
+
+
+def test_the_tab_of_a_dag_leads_to_its_page(admin):
+    assert admin.get("/dags/ingest_daily_bars").headers["location"] == "/transfergate/batches"
+    assert "none of Transfergate" in admin.get("/dags/somebody_elses").text
+
+
+def test_a_rollback_is_asked_for_with_the_session_of_the_browser(admin, airflow):
+    # what rollback.js does: no token in the page, the cookie of the log-in goes along
+    token = admin.headers["Authorization"].removeprefix("Bearer ")
+    way = f"{airflow.url}/api/v2/dags/roll_back_champion"
+    body = {
+        "logical_date": None,
+        "conf": {"ticker": "AAA", "champion": "a2", "why": "too risky"},
+    }
+    page = admin.get("/champions/AAA/rollback").text
+    assert 'data-api="/api/v2/dags/roll_back_champion"' in page
+    with httpx.Client(cookies={"_token": token}, timeout=30) as browser:
+        assert browser.get(way).json()["is_paused"] is False
+        answer = browser.post(f"{way}/dagRuns", json=body)
+        assert answer.status_code == 200
+        assert answer.json()["state"] == "queued"
+        assert answer.json()["triggering_user_name"] == "admin"
+        body["conf"]["why"] = "x"
+        assert browser.post(f"{way}/dagRuns", json=body).status_code == 400
+    assert httpx.post(f"{way}/dagRuns", json=body, timeout=30).status_code == 401
 
 
 def test_pools_are_there_before_any_task_can_wait_for_them(airflow):

@@ -22,11 +22,22 @@ NAMES_SHOWN = 12
 GLANCE_FROM = 25
 """With so many tickers a picture of all of them stands above the table."""
 
+FIGURES = {
+    True: ("Δ", "error", "shrunken", "Pr(better)", "Pr(worse)", "detectable", "sessions"),
+    False: ("Δ", "error", "p promote", "p reject", "detectable", "sessions"),
+}
+"""Figures in the table of tickers, by whether they were judged together."""
+
 Reports = Mapping[str, Mapping[str, Any]]
 
 
-def summary(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
-    """Counts by verdict, the pool in words, and concerns with links to their tickers."""
+def summary(evaluation: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    """Counts by verdict, the pool in words, and concerns.
+
+    Args:
+        evaluation: As of ``evaluation_page``.
+        links: Where each ticker's own part stands.
+    """
     reports: Reports = evaluation["tickers"]
     counts = verdict_counts(reports)
     cards = "".join(
@@ -37,7 +48,7 @@ def summary(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     found = concerns(reports)
     rows = "".join(
         f"<li><b>{escape(item.title)}</b> ({count(len(item.tickers), 'ticker')}): "
-        f"{escape(item.meaning)}. <span class='names'>{_names(item.tickers, anchors)}</span></li>"
+        f"{escape(item.meaning)}. <span class='names'>{_names(item.tickers, links)}</span></li>"
         for item in found
     )
     attention = (
@@ -56,8 +67,8 @@ def forest(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     estimates = {ticker: _estimate(ticker, report) for ticker, report in reports.items()}
     drawn = [item for item in estimates.values() if item is not None]
     scale = forest_scale(drawn, limit) if drawn else None
-    pooled = any(report["posterior_better"] is not None for report in reports.values())
-    order = sorted(reports, key=lambda name: _height(reports[name]))
+    pooled = is_pooled(reports)
+    order = sorted(reports, key=lambda name: height(reports[name]))
     rows = "".join(
         _row(ticker, reports[ticker], estimates[ticker], scale, anchors[ticker], pooled)
         for ticker in order
@@ -65,7 +76,7 @@ def forest(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     picture = glance(drawn, scale, limit) if scale is not None and len(drawn) >= GLANCE_FROM else ""
     return (
         f'<section aria-labelledby="all"><h2 id="all">Difference by ticker</h2>'
-        f'<p class="note" id="forest-note">{_caption(pooled, limit)}</p>{picture}'
+        f'<p class="note" id="forest-note">{forest_words(pooled, limit)}</p>{picture}'
         f'<div class="tools" data-for="forest" hidden></div>'
         f'<div class="scroll"><table id="forest" class="forest" aria-describedby="forest-note" '
         f'style="{_band(scale, limit)}"><caption class="hidden">Difference of Sharpe ratios by '
@@ -74,7 +85,27 @@ def forest(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     )
 
 
-def _height(report: Mapping[str, Any]) -> float:
+def figures(report: Mapping[str, Any], pooled: bool) -> list[str]:
+    """What ``FIGURES`` names, of one ticker, as text."""
+    keys = ("posterior_better", "posterior_worse") if pooled else ("p_promote", "p_reject")
+    return [
+        number(report["delta_sharpe"], 2, sign=True),
+        number(report["se"], 2),
+        *([number(report.get("delta_shrunken"), 2, sign=True)] if pooled else []),
+        chance(report[keys[0]]),
+        chance(report[keys[1]]),
+        number(report["mde80"], 2),
+        str(report["n_sessions"]),
+    ]
+
+
+def is_pooled(reports: Reports) -> bool:
+    """Whether tickers were judged together."""
+    return any(report["posterior_better"] is not None for report in reports.values())
+
+
+def height(report: Mapping[str, Any]) -> float:
+    """What tickers are ordered by: the highest difference first, those without one last."""
     delta = report["delta_sharpe"]
     return float("inf") if delta is None else -float(delta)
 
@@ -87,7 +118,8 @@ def _estimate(ticker: str, report: Mapping[str, Any]) -> Estimate | None:
     return Estimate(ticker, TONES[report["verdict"]], delta, se, *shrunken)
 
 
-def _caption(pooled: bool, limit: float) -> str:
+def forest_words(pooled: bool, limit: float) -> str:
+    """What the forest plot shows, as text."""
     shrunken = (
         " The dashed line below is the same difference shrunken by what all tickers say "
         "together: the highest raw ones are high partly by luck."
@@ -109,18 +141,13 @@ def _band(scale: Scale | None, limit: float) -> str:
 def _head(scale: Scale | None, pooled: bool) -> str:
     marks = [] if scale is None else [(scale.share(tick), tick) for tick in scale.ticks()]
     labels = "".join(f'<span style="left:{at:.1f}%">{tick:g}</span>' for at, tick in marks)
-    chances = ("Pr(better)", "Pr(worse)") if pooled else ("p promote", "p reject")
+    delta, *others = FIGURES[pooled]
     columns = [
         ("ticker", "text"),
         ("verdict", "text"),
         (f'<span class="hidden">intervals</span><span class="ticks">{labels}</span>', ""),
-        ("Δ", "number sorted"),
-        ("error", "number wide"),
-        *([("shrunken", "number wide")] if pooled else []),
-        (chances[0], "number wide"),
-        (chances[1], "number wide"),
-        ("detectable", "number wide"),
-        ("sessions", "number wide"),
+        (delta, "number sorted"),
+        *((name, "number wide") for name in others),
     ]
     return "<tr>" + "".join(_column(text, kind) for text, kind in columns) + "</tr>"
 
@@ -142,33 +169,23 @@ def _row(
     pooled: bool,
 ) -> str:
     drawing = "" if estimate is None or scale is None else forest_row(estimate, scale)
-    keys = ("posterior_better", "posterior_worse") if pooled else ("p_promote", "p_reject")
-    wide = [
-        number(report["se"], 2),
-        *([number(report.get("delta_shrunken"), 2, sign=True)] if pooled else []),
-        chance(report[keys[0]]),
-        chance(report[keys[1]]),
-        number(report["mde80"], 2),
-        str(report["n_sessions"]),
-    ]
+    delta, *wide = figures(report, pooled)
     name = report["verdict"]
     return (
         f'<tr data-section="{anchor}" data-verdict="{name}"><th scope="row">'
         f'<a href="#{anchor}">{escape(ticker)}</a></th><td>{verdict(name, SHORT_WORDS[name])}'
         f'</td><td class="drawing">{drawing}</td>'
-        f"<td>{number(report['delta_sharpe'], 2, sign=True)}</td>"
-        + "".join(f'<td class="wide">{cell}</td>' for cell in wide)
-        + "</tr>"
+        f"<td>{delta}</td>" + "".join(f'<td class="wide">{cell}</td>' for cell in wide) + "</tr>"
     )
 
 
-def _names(tickers: tuple[str, ...], anchors: Mapping[str, str]) -> str:
-    links = [f'<a href="#{anchors[name]}">{escape(name)}</a>' for name in tickers]
-    if len(links) <= NAMES_SHOWN:
-        return ", ".join(links)
+def _names(tickers: tuple[str, ...], links: Mapping[str, str]) -> str:
+    names = [f'<a href="{escape(links[name])}">{escape(name)}</a>' for name in tickers]
+    if len(names) <= NAMES_SHOWN:
+        return ", ".join(names)
     return (
-        f"{', '.join(links[:NAMES_SHOWN])} <details><summary>and {len(links) - NAMES_SHOWN} more"
-        f"</summary>{', '.join(links[NAMES_SHOWN:])}</details>"
+        f"{', '.join(names[:NAMES_SHOWN])} <details><summary>and {len(names) - NAMES_SHOWN} more"
+        f"</summary>{', '.join(names[NAMES_SHOWN:])}</details>"
     )
 
 

@@ -36,6 +36,7 @@ def evaluation_page(evaluation: Mapping[str, Any], charts: Mapping[str, Charts])
     name = evaluation.get("evaluation_id", "")
     reports = evaluation["tickers"]
     anchors = {ticker: f"t{i}" for i, ticker in enumerate(reports)}
+    links = {ticker: f"#{anchor}" for ticker, anchor in anchors.items()}
     sections = "".join(
         section(
             ticker,
@@ -52,18 +53,18 @@ def evaluation_page(evaluation: Mapping[str, Any], charts: Mapping[str, Charts])
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark">'
-        f"<title>Does pre-training help? {escape(name)}</title><style>{asset('page.css')}</style>"
+        f"<title>Does pre-training help? {escape(name)}</title><style>{style()}</style>"
         f'</head><body><a class="skip" href="#all">Skip to the tickers</a><header>'
-        f"<h1>Does pre-training help?</h1>{_origin(evaluation)}</header><main>"
-        f"{summary(evaluation, anchors)}{forest(evaluation, anchors)}"
+        f"<h1>Does pre-training help?</h1><p class='note'>{origin(evaluation)}</p></header><main>"
+        f"{summary(evaluation, links)}{forest(evaluation, anchors)}"
         f'<section aria-labelledby="each"><h2 id="each">Ticker by ticker</h2>'
         f'<p class="note" id="chosen" hidden></p>{sections}</section></main>'
         f"<script>{asset('page.js')}</script></body></html>\n"
     )
 
 
-def _origin(evaluation: Mapping[str, Any]) -> str:
-    """What was compared, by which rule, and where it came from."""
+def origin(evaluation: Mapping[str, Any]) -> str:
+    """What was compared, by which rule, and where it came from, as HTML."""
     parts = [
         f"{count(len(evaluation['tickers']), 'ticker')}: policies fine-tuned from a foundation "
         f"against policies trained from scratch with the same budget, net of costs, on sessions "
@@ -74,7 +75,7 @@ def _origin(evaluation: Mapping[str, Any]) -> str:
         parts.append(f"Evaluation {escape(evaluation['evaluation_id'])}.")
     if evaluation.get("foundation_version"):
         parts.append(f"Foundation {escape(evaluation['foundation_version'])}{_cost(evaluation)}.")
-    return f'<p class="note">{" ".join(parts)}</p>'
+    return " ".join(parts)
 
 
 def _cost(evaluation: Mapping[str, Any]) -> str:
@@ -97,6 +98,11 @@ def _rule(config: Mapping[str, Any]) -> str:
         f"{config['delta_min']:g}; error rates {config['alpha_promote']:g} to promote and "
         f"{config['alpha_reject']:g} to reject; at least {config['min_oos_sessions']} sessions."
     )
+
+
+def style() -> str:
+    """The look of a self-contained page."""
+    return asset("content.css") + asset("page.css")
 
 
 @cache

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from transfergate.reporting.markup import table
-from transfergate.reporting.page import asset
+from transfergate.reporting.page import asset, style
 from transfergate.reporting.svg import band_chart
 from transfergate.reporting.text import WIDTH, aligned
 from transfergate.reporting.words import count, number
@@ -53,7 +53,7 @@ def sizing_page(result: Result) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>How much history? {ticker}</title>'
-        f"<style>{asset('page.css')}{asset('sizing.css')}</style></head><body><header>"
+        f"<style>{style()}{asset('sizing.css')}</style></head><body><header>"
         f"<h1>How much of its own history does {ticker} need?</h1>"
         f'<p class="note">{escape(_what(result))}</p></header><main>'
         f"{_legend(result)}{_sharpe_chart(result)}{_difference_chart(result)}"

@@ -44,7 +44,8 @@ def performance(performance: Mapping[str, Mapping[str, Any]]) -> str:
             percent(row.get("average_profit"), 2),
             percent(row.get("average_loss"), 2),
         )
-        for arm, row in performance.items()
+        for arm in ARM_LABELS
+        if (row := performance.get(arm)) is not None
     ]
     known = [i for i in range(len(head)) if i < 8 or any(row[i] != "-" for row in rows)]
     return table(

@@ -1,54 +1,94 @@
-"""Evaluations, newest first, and their promotion reports."""
+"""Evaluations, newest first, and the promotion report of each: pages, parts of them, numbers."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Annotated
 
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi import HTTPException, Query, Response
+from fastapi.responses import HTMLResponse
 
-from transfergate import settings
-from transfergate.orchestration.ui.guard import EVALUATIONS, guarded, serve
-from transfergate.orchestration.ui.links import airflow_dag, ours
-from transfergate.orchestration.ui.markup import airflow_link, empty, join, link
-from transfergate.orchestration.ui.shell import page
-from transfergate.orchestration.ui.table import Cell, Column, table
+from transfergate.orchestration.ui import report_list, report_page, report_ticker
+from transfergate.orchestration.ui.data import current
+from transfergate.orchestration.ui.evaluations import Evaluation, background, find, summaries
+from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
+from transfergate.registry.records import Records
+from transfergate.steps.keeping import report_key
 
 router = guarded(EVALUATIONS)
+KEEP = {"Cache-Control": "private, max-age=3600"}
+OFFLINE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'"
+}
 
 
 @router.get("/evaluations", response_class=HTMLResponse)
 def evaluations() -> str:
-    """Every evaluation that has a report."""
-    rows = [
-        (
-            link(ours("evaluations", name, "report.html"), name),
-            Cell(f"{made:%Y-%m-%d %H:%M} UTC", made.isoformat()),
-        )
-        for name, made in evaluation_rows(settings.load().artefact_root)
-    ]
-    start = airflow_link(airflow_dag("ingest_daily_bars"), "ingest_daily_bars")
-    body = table(
-        [Column("Evaluation"), Column("Judged")],
-        rows,
-        caption="Evaluations, newest first",
-        testid="evaluations-table",
-        noun="evaluations",
-        empty=empty("Nothing was judged yet", join(("Run the DAG ", start, "."))),
+    """Every evaluation."""
+    _, records = current()
+    return report_list.render(summaries(records))
+
+
+@router.get("/evaluations/{evaluation_id}", response_class=HTMLResponse)
+def evaluation(
+    evaluation_id: str, ticker: Annotated[str | None, Query(max_length=200)] = None
+) -> str:
+    """The promotion report, one ticker of it open: that of the highest difference, or as asked."""
+    settings, records = current()
+    found = _found(records, evaluation_id)
+    if ticker is not None and ticker not in found.reports:
+        raise HTTPException(404, f"Evaluation {evaluation_id} has no ticker {ticker}.")
+    if ticker is None and found.order:
+        ticker = found.order[0]
+    behind = background(records, found)
+    part = (
+        ""
+        if ticker is None
+        else report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri)
     )
-    return page("Evaluations", body, active="evaluations")
+    return report_page.render(found, behind, part)
 
 
-@router.get("/evaluations/{path:path}")
-def evaluation_file(path: str) -> FileResponse:
-    """One file of an evaluation."""
-    return serve(settings.load().artefact_root / "evaluations", path)
+@router.get("/evaluations/{evaluation_id}/tickers/{number}", response_class=HTMLResponse)
+def ticker_part(evaluation_id: str, number: int) -> str:
+    """The part of a report that is about one ticker, to be put into the page."""
+    settings, records = current()
+    found = _found(records, evaluation_id)
+    ticker = _ticker(found, number)
+    behind = background(records, found)
+    return report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri)
 
 
-def evaluation_rows(root: Path) -> list[tuple[str, datetime]]:
-    """Id and time of every evaluation that has a report, newest first."""
-    found = [
-        (report.parent.name, datetime.fromtimestamp(report.stat().st_mtime, UTC))
-        for report in (root / "evaluations").glob("*/report.html")
-    ]
-    return sorted(found, key=lambda row: row[1], reverse=True)
+@router.get("/evaluations/{evaluation_id}/charts/{number}")
+def ticker_charts(evaluation_id: str, number: int) -> Response:
+    """The numbers of one ticker's charts, compressed as they were kept."""
+    _, records = current()
+    found = _found(records, evaluation_id)
+    content = found.charts(records.store, _ticker(found, number))
+    if content is None:
+        raise HTTPException(404, "The numbers of the charts were not kept with this evaluation.")
+    headers = {"Content-Encoding": "gzip", **KEEP}
+    return Response(content, media_type="application/json", headers=headers)
+
+
+@router.get("/evaluations/{evaluation_id}/report.html")
+def self_contained(evaluation_id: str) -> Response:
+    """The report as one file that reads anywhere: to keep, or to send to somebody."""
+    _, records = current()
+    key = report_key(_found(records, evaluation_id).id)
+    if not records.store.exists(key):
+        raise HTTPException(404, "This evaluation has no report of its own; judge again.")
+    return Response(records.store.read(key), media_type="text/html", headers=OFFLINE)
+
+
+def _found(records: Records, evaluation_id: str) -> Evaluation:
+    found = find(records, evaluation_id)
+    if found is None:
+        raise HTTPException(404, "There is no such evaluation.")
+    return found
+
+
+def _ticker(found: Evaluation, number: int) -> str:
+    if not 0 <= number < len(found.tickers):
+        raise HTTPException(404, f"Evaluation {found.id} has {len(found.tickers)} tickers.")
+    return found.tickers[number]
