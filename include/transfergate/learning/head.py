@@ -2,7 +2,8 @@
 
 The position enters late, so one evaluation of the encoder serves every previous position:
 ``logits[k, a] = tanh(h W + e_k) V + c``. Forward and backward are written out by hand; logits
-lie action-first, ``(S, A, M, P)``, so that a softmax over actions runs along whole planes.
+lie action-first, ``(S, A, M, P)``, so that a softmax over actions runs along whole planes. Many
+models are walked through in blocks that fit into the cache; no bit depends on the block.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_BLOCK_NUMBERS = 700_000
+"""Sigmoids of one block of models: 2.8 MB, which measured fastest on an AMD EPYC."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,12 @@ class HeadWeights:
     position: Tensor
     output: Tensor
     bias: Tensor
+
+    def part(self, models: slice) -> HeadWeights:
+        """Views of some models."""
+        return HeadWeights(
+            self.hidden[models], self.position[models], self.output[models], self.bias[models]
+        )
 
 
 @dataclass(frozen=True)
@@ -44,14 +54,25 @@ def head_forward(weights: HeadWeights, states: Tensor) -> tuple[Tensor, HeadTrac
     """
     models, samples, _ = states.shape
     n_positions, units = weights.position.shape[1:]
-    own = torch.bmm(states, weights.hidden * 2.0)
-    z = own.unsqueeze(2) + (weights.position * 2.0).unsqueeze(1)
-    z.sigmoid_()  # tanh(x) = 2 sigmoid(2x) - 1; the 2 and the -1 go into the next product
-    flat = z.view(models, samples * n_positions, units)
-    shifted = (weights.bias - weights.output.sum(1, keepdim=True)).transpose(1, 2)
-    logits = torch.bmm((weights.output * 2.0).transpose(1, 2), flat.transpose(1, 2))
-    logits += shifted
+    z = states.new_empty(models, samples, n_positions, units)
+    logits = states.new_empty(models, weights.output.shape[2], samples * n_positions)
+    for some in _blocks(z):
+        part = weights.part(some)
+        own = torch.bmm(states[some], part.hidden * 2.0)
+        torch.add(own.unsqueeze(2), (part.position * 2.0).unsqueeze(1), out=z[some])
+        z[some].sigmoid_()  # tanh(x) = 2 sigmoid(2x) - 1; the 2 and the -1 go into the next product
+        flat = z[some].view(-1, samples * n_positions, units)
+        shifted = (part.bias - part.output.sum(1, keepdim=True)).transpose(1, 2)
+        torch.bmm((part.output * 2.0).transpose(1, 2), flat.transpose(1, 2), out=logits[some])
+        logits[some] += shifted
     return logits.view(models, -1, samples, n_positions), HeadTrace(states, z, weights)
+
+
+def _blocks(z: Tensor) -> list[slice]:
+    # Models whose sigmoids stay in the processor's cache from one operation to the next.
+    models = len(z)
+    size = models if z.is_cuda else max(1, _BLOCK_NUMBERS // max(1, z[0].numel()))
+    return [slice(first, first + size) for first in range(0, models, size)]
 
 
 def head_backward(trace: HeadTrace, grad_logits: Tensor) -> tuple[HeadWeights, Tensor]:
@@ -60,9 +81,25 @@ def head_backward(trace: HeadTrace, grad_logits: Tensor) -> tuple[HeadWeights, T
     Returns:
         Gradients of the weights, and of the states (S, M, H).
     """
-    models, n_actions, samples, n_positions = grad_logits.shape
-    weights, units = trace.weights, trace.sigmoids.shape[-1]
+    _, _, samples, _ = grad_logits.shape
     states, z = trace.states[:, :samples], trace.sigmoids[:, :samples]
+    by_states = torch.empty_like(states, memory_format=torch.contiguous_format)
+    parts = [
+        _backward(trace.weights.part(m), states[m], z[m], grad_logits[m], by_states[m])
+        for m in _blocks(z)
+    ]
+    names = ("hidden", "position", "output", "bias")
+    joined = {n: [getattr(part, n) for part in parts] for n in names}
+    grads = HeadWeights(*(v[0] if len(v) == 1 else torch.cat(v) for v in joined.values()))
+    return grads, by_states
+
+
+def _backward(
+    weights: HeadWeights, states: Tensor, z: Tensor, grad_logits: Tensor, by_states: Tensor
+) -> HeadWeights:
+    # Of one block of models; writes the gradient of the states.
+    models, n_actions, samples, n_positions = grad_logits.shape
+    units = z.shape[-1]
     grad = grad_logits.reshape(models, n_actions, samples * n_positions)
     grad_bias = grad.sum(2).unsqueeze(1)
     flat = z.reshape(models, samples * n_positions, units)
@@ -75,5 +112,5 @@ def head_backward(trace: HeadTrace, grad_logits: Tensor) -> tuple[HeadWeights, T
     for position in range(1, n_positions):
         by_own.add_(by_pre[:, :, position], alpha=2.0)
     grad_hidden = torch.bmm(states.transpose(1, 2), by_own)
-    grad_states = torch.bmm(by_own, weights.hidden.transpose(1, 2))
-    return HeadWeights(grad_hidden, grad_position, grad_output, grad_bias), grad_states
+    torch.bmm(by_own, weights.hidden.transpose(1, 2), out=by_states)
+    return HeadWeights(grad_hidden, grad_position, grad_output, grad_bias)
