@@ -165,8 +165,10 @@ def test_judge_gets_every_tickers_result(asked, body):
         [{"ticker": "FB", "status": "failed"}, {"ticker": "GOOG", "status": "trained"}],
         [{"ticker": "IBM", "status": "trained"}],
     ]
-    assert body("finetune_tickers", "judge")("f1", iter(groups)) == "e1"
+    run = SimpleNamespace(dag_id="finetune_tickers", run_id="manual__1")
+    assert body("finetune_tickers", "judge")("f1", iter(groups), dag_run=run) == "e1"
     assert [row["ticker"] for row in record[0]["results"]] == ["FB", "GOOG", "IBM"]
+    assert record[0]["run"] == {"dag_id": "finetune_tickers", "run_id": "manual__1"}
 
 
 def test_a_group_of_tickers_is_fine_tuned_by_one_task(asked, body):
