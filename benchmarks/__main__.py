@@ -63,7 +63,11 @@ Written by `make bench`; do not edit. A ratio above 1 means that ours is better.
 under the command that makes it alone; what is measured, and each peer's settings, stand in that
 module's first lines and in the column of peers. Medians of at least three runs, ours and peers in
 turn; one core pinned is measured in CPU seconds (wall seconds where a peer uses processes), two
-cores in wall seconds. `>` marks a peer that was not there when its time was over."""
+cores in wall seconds. `>` marks a peer that was not there when its time was over.
+
+The machine is shared: training benchmarks ran at real-time priority (`chrt -f 10`), one at a time,
+with other people's work on the second core. Rates still vary by a fifth from one run to the next.
+Settings are chosen on other draws of the planted markets than those judged here."""
 
 
 def run(name: str, arguments: list[str]) -> dict[str, Any]:
