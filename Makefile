@@ -17,6 +17,7 @@ TARGETS ?=
 RESULT ?=
 PORT ?= 8080
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -59,8 +60,9 @@ setup-store: .venv-s3/.installed
 	@.venv-s3/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-s3.txt
 	@touch $@
 
-test: setup-dev setup-store ## Every test that this machine can run (PYTEST_ARGS=)
-	@exec $(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+# Files stay whole, and all that starts an Airflow stays in one process and begins first: tests/conftest.py.
+test: setup-dev setup-store ## Every test that this machine can run, WORKERS at a time (PYTEST_ARGS=)
+	@exec $(BIN)/python -m pytest -rs -n '$(WORKERS)' --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: setup-dev ## Format, lint, types, import rules, SQL lint
 	$(BIN)/ruff format --check .

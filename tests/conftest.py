@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import subprocess
 import tempfile
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Starting a real Airflow takes both cores for a while: tests below these folders run one after
+# another in one process, and first, so that the rest fills the time beside them.
+ONE_AFTER_ANOTHER = {"dags", "orchestration", "plugins"}
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process has a core, not all of them
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "TRANSFERGATE_"))]:
     del os.environ[name]
@@ -33,6 +44,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process: those of a file, and those that start an Airflow."""
+    for item in items:
+        alone = item.path.relative_to(ROOT).parts[1] in ONE_AFTER_ANOTHER
+        item.add_marker(pytest.mark.xdist_group("airflow" if alone else str(item.path)))
+    items.sort(key=lambda item: item.path.relative_to(ROOT).parts[1] not in ONE_AFTER_ANOTHER)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by its argument where that is bytes: archives hold the time they were made."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Compare a text with the file of that name under tests/golden."""
@@ -48,8 +73,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if not session.config.getoption("--fail-on-skip"):
-        return
+    if not session.config.getoption("--fail-on-skip") or "PYTEST_XDIST_WORKER" in os.environ:
+        return  # of several processes, the one that hands out tests hears of all of them
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = [report for report in reporter.stats.get("skipped", []) if not _wants_gpu(report)]
     if skipped and exitstatus == pytest.ExitCode.OK:
@@ -60,3 +85,59 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _wants_gpu(report: pytest.TestReport) -> bool:
     return re.search("needs a (GPU|CUDA device)", str(report.longrepr)) is not None
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """Endpoint of a local S3 server; its lock contradicts ours, so it has its own.
+
+    The usual variables name it, for this process and for those that a test starts.
+    """
+    python = ROOT / ".venv-s3" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("no local S3 server: make setup-store installs one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [python, ROOT / "tests" / "object_store.py", str(port)], stderr=subprocess.DEVNULL
+    )
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            _wait_for(endpoint, process)
+            yield endpoint
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.fixture
+def put_object(object_store: str) -> Callable[[str, bytes], None]:
+    """Write an object, such as ``bucket/key``, as somebody else would; or make a bucket."""
+
+    def put(path: str, content: bytes = b"") -> None:
+        request = urllib.request.Request(f"{object_store}/{path}", data=content, method="PUT")
+        request.add_header("Content-Type", "application/octet-stream")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    return put
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+            return
+        except OSError:
+            assert process.poll() is None, "the local S3 server ended at once"
+            time.sleep(0.25)
+    raise TimeoutError(f"the local S3 server does not answer at {url}")

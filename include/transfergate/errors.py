@@ -9,6 +9,7 @@ TransferGateError
 ├── WarehouseError         the DuckDB file does not hold what it should
 ├── SnapshotError          a feature snapshot is missing, torn or does not fit
 ├── StorageConflict        a write-once object exists with other content
+├── StorageUnavailable     the object store cannot be reached, or refuses
 ├── MarketError            the market arithmetic got an impossible input
 ├── TrainingError          training diverged or its inputs do not fit
 ├── NotEnoughData          a ticker has too few sessions for what was asked
@@ -56,6 +57,10 @@ class SnapshotError(TransferGateError):
 
 class StorageConflict(TransferGateError):
     """A write-once object exists with other content."""
+
+
+class StorageUnavailable(TransferGateError):
+    """The object store of the artefacts cannot be reached, or refuses; nothing was published."""
 
 
 class MarketError(TransferGateError):

@@ -139,7 +139,7 @@ def test_what_a_batch_says_cannot_break_out_of_the_page(clean, tmp_path):
     derived = derive_checks(bars_table(frame), [], PROJECT_ROOT / "sql")
     validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
     report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
-    assert "<script>" not in write_batch_page(store, report).read_text()
+    assert "<script>" not in store.read(write_batch_page(store, report)).decode()
     assert pd.notna(report["refusals"][0])
 
 
@@ -154,7 +154,7 @@ def test_the_quarantine_page_holds_every_row_and_runs_nothing_that_a_batch_says(
     report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     rows = split_rows(bars_table(frame), validation)[1]
     released = {7: {"who": "Ada", "why": "it is so", "known_at": "2021-01-04T22:00:00+00:00"}}
-    page = write_quarantine_page(store, report, rows, released).read_text()
+    page = store.read(write_quarantine_page(store, report, rows, released)).decode()
     assert page.count("</script>") == 2
     (text,) = re.findall(r'id="data">(.*?)</script>', page)
     data = json.loads(text)
@@ -176,7 +176,7 @@ def test_a_page_of_many_rows_shows_some_of_every_ticker_and_rule(clean, tmp_path
     validation = validate_frame(derived, QualityParams(), BatchContext("b", ()), store)
     report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     rows = split_rows(bars_table(frame), validation)[1]
-    page = write_quarantine_page(store, report, rows).read_text()
+    page = store.read(write_quarantine_page(store, report, rows)).decode()
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
     assert {row[1] for row in data["rows"]} == {"SRC01", clean.loc[200, "ticker"]}
     assert len(data["rows"]) == 20

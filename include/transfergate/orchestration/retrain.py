@@ -28,6 +28,7 @@ from transfergate.orchestration.processes import interruptible
 from transfergate.orchestration.progress import Progress
 from transfergate.orchestration.rest import ChainError
 from transfergate.settings import Settings, UniverseParams
+from transfergate.storage import open_store
 
 PARSE_SECONDS = 120.0
 
@@ -163,8 +164,8 @@ def report(settings: Settings, result: dict[str, Any], seconds: float) -> str:
         ),
         "",
         f"evaluation  {result['summary'].get('report', '')}",
-        f"data docs   {settings.artefact_root / 'data_docs' / 'index.html'}",
-        f"artefacts   {settings.artefact_root}",
+        f"data docs   {open_store(settings).location('data_docs/index.html')}",
+        f"artefacts   {settings.artefacts_at}",
         f"task logs   {settings.home.resolve() / 'airflow' / 'logs'}",
         f"total       {seconds:.0f} s",
         "",

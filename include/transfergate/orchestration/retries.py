@@ -20,6 +20,12 @@ _BUSY = RetryRule(
     retry_delay=timedelta(seconds=30),
     reason="another process holds the warehouse; it is released when that process ends",
 )
+_AWAY = RetryRule(
+    exception="transfergate.errors.StorageUnavailable",
+    action=RetryAction.RETRY,
+    retry_delay=timedelta(minutes=2),
+    reason="the object store refuses or is away; nothing was published, and it may come back",
+)
 _REFUSED = RetryRule(
     exception=["transfergate.errors.TransferGateError", "builtins.ValueError"],
     action=RetryAction.FAIL,
@@ -29,7 +35,7 @@ _REFUSED = RetryRule(
 DEFAULTS: dict[str, Any] = {
     "retries": 1,
     "retry_delay": timedelta(seconds=10),
-    "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _REFUSED]),
+    "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _AWAY, _REFUSED]),
     "pre_execute": refuse_unknown,
     "on_failure_callback": failure_notifiers(settings.load().notify),
 }

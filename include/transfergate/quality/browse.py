@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -45,8 +44,8 @@ def write_quarantine_page(
     report: Mapping[str, Any],
     quarantine: pa.Table,
     released: Mapping[int, Mapping[str, Any]] | None = None,
-) -> Path:
-    """Write the quarantine of a batch as a page and as CSV; returns the page's path.
+) -> str:
+    """Write the quarantine of a batch as a page and as CSV; returns the page's key.
 
     The page holds at most ``SHOWN_ROWS`` rows, taken evenly from every ticker and set of rules;
     the CSV holds all of them.
@@ -85,7 +84,7 @@ def write_quarantine_page(
     key = quarantine_key(batch_id)
     html = page(f"Quarantine of {batch_id}", body, up="../../", scripts=("quarantine.js",))
     store.replace(key, html.encode())
-    return store.path(key)
+    return key
 
 
 _FILTERS = """<form class="filters" id="filters">

@@ -111,5 +111,5 @@ def _released(release: dict[str, Any]) -> dict[str, int]:
 
 
 def _when(store: ArtefactStore, key: str) -> str:
-    seconds = store.path(key).stat().st_mtime
+    seconds = store.modified_ns(key) / 1e9
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -40,8 +39,8 @@ def write_batch_page(
     report: Mapping[str, Any],
     load: Mapping[str, Any] | None = None,
     releases: Sequence[Mapping[str, Any]] = (),
-) -> Path:
-    """Render the page of one batch; returns its path.
+) -> str:
+    """Render the page of one batch; returns its key.
 
     Args:
         store: The artefact root.
@@ -67,11 +66,11 @@ def write_batch_page(
     ]
     key = report_key(batch_id)
     store.replace(key, page(f"Batch {batch_id}", body, up="../").encode())
-    return store.path(key)
+    return key
 
 
-def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> Path:
-    """Render the list of batches, the newest first.
+def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> str:
+    """Render the list of batches, the newest first; returns its key.
 
     Args:
         store: The artefact root.
@@ -90,7 +89,7 @@ def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> P
     ]
     key = f"{SITE}/index.html"
     store.replace(key, page("Data quality", body, up="").encode())
-    return store.path(key)
+    return key
 
 
 def _index_row(report: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from transfergate.errors import RegistryError
@@ -24,7 +25,7 @@ class Registry:
     def __init__(self, store: ArtefactStore, tracking_uri: str) -> None:
         self.store = store
         self.histories = ChampionHistory(store)
-        self.tracking = Tracking(tracking_uri, (store.root.resolve() / "mlflow").as_uri())
+        self.tracking = Tracking(tracking_uri, _uri(store.location("mlflow")))
 
     def register_candidate(
         self,
@@ -203,3 +204,7 @@ class Registry:
                 f"run `transfergate finetune` first"
             )
         return key
+
+
+def _uri(location: str) -> str:
+    return location if "://" in location else Path(location).as_uri()

@@ -14,6 +14,7 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.request import url2pathname
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -104,6 +105,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path("var"), description="warehouse, artefacts and logs live below it")
+    artefacts: str | None = Field(
+        None,
+        pattern=r"^(s3://[a-z0-9][a-z0-9.\-]+(/[^?#]*)?|file:///.*|[^:]+)$",
+        description="snapshots, ledger, models, reports: a folder, file:///folder or "
+        "s3://bucket/prefix; None for the folder artefacts below home",
+    )
     sql_dir: Path = PROJECT_ROOT / "sql"
     seed: int = Field(20_260_101, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -151,9 +158,28 @@ class Settings(BaseSettings):
         return self.home.resolve() / "warehouse.duckdb"
 
     @property
+    def artefacts_at(self) -> str:
+        """Root of the artefacts: an absolute folder, or the URL of an object store."""
+        said = self.artefacts
+        if said is None:
+            return str(self.home.resolve() / "artefacts")
+        if said.startswith("file://"):
+            said = url2pathname(said.removeprefix("file://"))
+        return said if said.startswith("s3://") else str(Path(said).expanduser().resolve())
+
+    @property
     def artefact_root(self) -> Path:
-        """Snapshots, batches, ledger, models: everything that readers share."""
-        return self.home.resolve() / "artefacts"
+        """Folder of snapshots, batches, ledger, models; what runs everywhere opens the store.
+
+        Raises:
+            SettingsError: If they lie in an object store.
+        """
+        if self.artefacts_at.startswith("s3://"):
+            raise SettingsError(
+                f"the artefacts lie in {self.artefacts_at}, expected a folder here: read them "
+                f"through transfergate.storage.open_store"
+            )
+        return Path(self.artefacts_at)
 
     @property
     def tracking_uri(self) -> str:

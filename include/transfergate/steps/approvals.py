@@ -9,7 +9,7 @@ from transfergate.registry import Registry
 from transfergate.settings import Settings
 from transfergate.steps.evaluations import read_evaluation
 from transfergate.steps.promotion import reason_to_keep
-from transfergate.storage import ArtefactStore
+from transfergate.storage import open_store
 
 
 def approval_request(settings: Settings, evaluation_id: str) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def approval_request(settings: Settings, evaluation_id: str) -> dict[str, Any]:
     Raises:
         RegistryError: If there is no such evaluation.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     registry = Registry(store, settings.tracking_uri)
     reports = read_evaluation(store, evaluation_id)["tickers"]
     moving = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from transfergate.errors import SettingsError
 from transfergate.settings import Settings
-from transfergate.storage import ArtefactStore
+from transfergate.storage import open_store
 
 _MANIFESTS = {"snapshots": "manifest.json", "foundations": "foundation.json"}
 _MADE_BY = {"snapshots": "features", "foundations": "pretrain"}
@@ -84,13 +84,13 @@ def newest(settings: Settings, folder: str, source: str) -> str:
     Raises:
         SettingsError: If there is none.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     keys = [key for key in store.keys(folder) if key.endswith(f"/{_MANIFESTS[folder]}")]
     own = [key for key in keys if store.read_json(key)["source"] == source]
     if not own:
         raise SettingsError(
-            f"source {source!r} has no {folder} below {store.root}; run "
+            f"source {source!r} has no {folder} below {store.location()}; run "
             f"`transfergate {_MADE_BY[folder]} --source {source}` first"
         )
-    latest = max(own, key=lambda key: (store.path(key).stat().st_mtime_ns, key))
+    latest = max(own, key=lambda key: (store.modified_ns(key), key))
     return latest.split("/")[1]

@@ -8,7 +8,7 @@ from typing import Any
 from transfergate.errors import SourceError
 from transfergate.settings import Settings, SourceParams
 from transfergate.sources.description import described, read_description
-from transfergate.storage import ArtefactStore, json_bytes
+from transfergate.storage import json_bytes, open_store
 
 
 def source_params(settings: Settings, plan: dict[str, Any]) -> SourceParams:
@@ -40,7 +40,7 @@ def describe(settings: Settings, source: str, data: str | None) -> dict[str, Any
     """What the data folder says, kept beside the artefacts for the planes that never see it."""
     found = read_description(_at(settings.source(source), data))
     key = _key(source)
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     if found or store.exists(key):
         store.replace(key, json_bytes(found))
     return found
@@ -48,7 +48,7 @@ def describe(settings: Settings, source: str, data: str | None) -> dict[str, Any
 
 def last_described(settings: Settings, source: str) -> SourceParams:
     """Settings of a source over what its folder said at the last ingest."""
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     known = store.read_json(_key(source)) if store.exists(_key(source)) else {}
     return described(settings.source(source), known)
 

@@ -24,7 +24,7 @@ def read_evaluation(store: ArtefactStore, evaluation_id: str | None) -> dict[str
     key = f"evaluations/{evaluation_id}/verdicts.json"
     if evaluation_id is None or not store.exists(key):
         raise RegistryError(
-            f"evaluation {evaluation_id!r} does not exist below {store.root}; there are: "
+            f"evaluation {evaluation_id!r} does not exist below {store.location()}; there are: "
             f"{', '.join(evaluation_ids(store)) or 'none'}; name one of these, or fine-tune and "
             f"judge first"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from transfergate.settings import Settings
 from transfergate.steps.described import last_described
-from transfergate.storage import ArtefactStore
+from transfergate.storage import open_store
 from transfergate.warehouse.compaction import compact_warehouse
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.publish import SnapshotRequest, publish_snapshot
@@ -43,7 +43,7 @@ def build_features(settings: Settings, source: str) -> dict[str, Any]:
         sql_dir=settings.sql_dir,
         resources=settings.warehouse,
     )
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     with open_warehouse(
         settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
     ) as conn:

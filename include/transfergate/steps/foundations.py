@@ -13,7 +13,7 @@ from transfergate.market.panel import Panel
 from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings, WalkForwardParams
 from transfergate.steps.pretraining import foundation_weights, load_panel, read_foundation
-from transfergate.storage import ArtefactStore, json_bytes, open_snapshot
+from transfergate.storage import json_bytes, open_snapshot, open_store
 from transfergate.transfer.behaviour import FINDINGS, NOT_FINITE, Conduct, conduct, refusal
 from transfergate.transfer.pretraining import family_folds, mean_sharpe
 
@@ -34,7 +34,7 @@ def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
         Sharpe ratios are annualised, net, means over tickers; None where there is nothing to
         score. It is also kept as ``backtests/<version>.json``.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     manifest = read_foundation(store, version)
     use_threads(settings.torch_threads)
     snapshot = open_snapshot(store, manifest["snapshot_id"])
@@ -143,7 +143,7 @@ def register_foundation(
         FoundationRefused: If it is not finite, or holds one position whatever it sees; nothing
             is registered. The message says which, with figures and what to do.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     manifest = read_foundation(store, version)
     report = backtest if backtest is not None else backtest_foundation(settings, version)
     if report["refusal"]:

@@ -12,7 +12,7 @@ from transfergate.settings import Settings
 from transfergate.steps.finetuning import TickerRun
 from transfergate.steps.pretraining import read_foundation
 from transfergate.steps.progress import log_progress
-from transfergate.storage import ArtefactStore, content_hash, json_bytes
+from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_store
 from transfergate.transfer.arms import ArmRun, ArmsTask
 from transfergate.transfer.recipe import document_hash, recipe_document
 from transfergate.transfer.together import train_together
@@ -40,7 +40,7 @@ def finetune_group(
         "already"}`` with status ``trained``, ``no_folds`` (too short a history: nothing was
         trained) or ``failed`` (the reason says why).
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     manifest = read_foundation(store, foundation_version)
     recipe = document_hash(recipe_document(manifest["document"], settings))
     jobs = [_Job(TickerRun(settings, store, manifest, recipe, ticker)) for ticker in tickers]

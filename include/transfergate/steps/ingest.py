@@ -14,7 +14,7 @@ from transfergate.sources.folder import Folder
 from transfergate.steps.batches import batch_reports
 from transfergate.steps.described import describe, iso_date, source_params
 from transfergate.steps.history import landed_reference
-from transfergate.storage import ArtefactStore, json_bytes
+from transfergate.storage import ArtefactStore, json_bytes, open_store
 from transfergate.storage.landing import publish_landing
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> 
     params = source_params(settings, plan)
     source = open_source(params, settings.home / "fetching")
     bars = source.fetch(tickers, iso_date("start", plan["start"]), iso_date("end", plan["end"]))
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     key = publish_landing(store, plan["source"], bars, source.reference(tickers))
     log.info("fetched %d bars of %d tickers from %s", bars.num_rows, len(tickers), plan["source"])
     return key
@@ -100,7 +100,7 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
         BarsRejected: If the batch was refused or never judged, or rows got lost.
         WarehouseBusy: If another process holds the warehouse for too long.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     folder = f"batches/{batch_id}"
     report = _judged(store, batch_id)
     with warehouse.open_warehouse(
@@ -111,8 +111,8 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
             conn,
             source=plan["source"],
             batch_id=batch_id,
-            accepted=store.path(f"{folder}/accepted.parquet"),
-            quarantine=store.path(f"{folder}/quarantine.parquet"),
+            accepted=store.local(f"{folder}/accepted.parquet"),
+            quarantine=store.local(f"{folder}/quarantine.parquet"),
             received=report["received"],
             known_at=datetime.now(UTC),
             reference=landed_reference(store, report["landing"]),
@@ -123,20 +123,21 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
         store.write_once(f"{folder}/batch.json", json_bytes(result))
         quality.write_batch_page(store, report, result)
         quality.write_index(store, list(batch_reports(store)))
-    page = store.path(quality.report_key(batch_id))
-    return {**result, "already_loaded": already_loaded, "report": str(page)}
+    page = store.location(quality.report_key(batch_id))
+    return {**result, "already_loaded": already_loaded, "report": page}
 
 
 def _judged(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
     key = f"batches/{batch_id}/validation.json"
     if not store.exists(key):
         raise BarsRejected(
-            f"batch {batch_id!r} was never judged, expected {store.path(key)}: validate it first"
+            f"batch {batch_id!r} was never judged, expected {store.location(key)}: "
+            f"validate it first"
         )
     report: dict[str, Any] = store.read_json(key)
     if report["refusals"]:
         raise BarsRejected(
             f"batch {batch_id} was refused and cannot be loaded: {'; '.join(report['refusals'])}; "
-            f"see {store.path(quality.report_key(batch_id))}"
+            f"see {store.location(quality.report_key(batch_id))}"
         )
     return report

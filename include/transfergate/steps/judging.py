@@ -25,7 +25,7 @@ from transfergate.steps.importance import recorded_importance
 from transfergate.steps.keeping import keep_evaluation, keep_origin, report_key
 from transfergate.steps.looks import LookPlan, audit_again, plan_looks, settle
 from transfergate.steps.regimes import evaluation_market
-from transfergate.storage import ArtefactStore, content_hash, json_bytes
+from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_store
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def judge(
         ``{"evaluation_id", "verdicts": {ticker: verdict}, "report": path, "created": bool}``; the
         same records give the same id, and ``created`` is then False.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     registry = Registry(store, settings.tracking_uri)
     ordered = sorted(results, key=lambda result: str(result["ticker"]))
     log.info("judging %d tickers of foundation %s", len(ordered), foundation_version)
@@ -110,7 +110,7 @@ def _judge_and_keep(
         evaluation["foundation"] = _foundation_cost(store, foundation_version, len(ordered))
         evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
         created = keep_evaluation(store, evaluation, series)
-        report = str(store.path(report_key(evaluation["evaluation_id"])))
+        report = store.location(report_key(evaluation["evaluation_id"]))
         if LookBook(store).record(plan.number, evaluation["evaluation_id"], looks):
             point_to(store, evaluation["evaluation_id"], evaluation["tickers"])
             return evaluation, report, created
@@ -132,12 +132,12 @@ def summary(settings: Settings, evaluation_id: str | None = None) -> dict[str, A
     Raises:
         RegistryError: If there is no such evaluation.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     registry = Registry(store, settings.tracking_uri)
     evaluation = read_evaluation(store, evaluation_id)
     for ticker, report in evaluation["tickers"].items():
         report["outcome"] = _outcome(registry, ticker, report)
-    evaluation["report"] = str(store.path(report_key(evaluation["evaluation_id"])))
+    evaluation["report"] = store.location(report_key(evaluation["evaluation_id"]))
     return evaluation
 
 

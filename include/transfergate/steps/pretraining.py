@@ -21,6 +21,7 @@ from transfergate.storage import (
     content_hash,
     json_bytes,
     open_snapshot,
+    open_store,
 )
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 from transfergate.transfer.curriculum import held_out
@@ -53,7 +54,7 @@ def pretrain_foundation(
         SettingsError: If no source ticker is left, or a ticker is both source and target.
         NotEnoughData: If the sources' history is too short.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     snapshot = open_snapshot(store, snapshot_id)
     universe = resolve_universe(
         last_described(settings, snapshot.manifest["source"]).universe,
@@ -162,7 +163,8 @@ def read_foundation(store: ArtefactStore, version: str) -> dict[str, Any]:
     key = f"foundations/{version}/foundation.json"
     if not store.exists(key):
         raise RegistryError(
-            f"foundation {version!r} does not exist below {store.root}; run pre-training first"
+            f"foundation {version!r} does not exist below {store.location()}; run "
+            f"pre-training first"
         )
     manifest: dict[str, Any] = store.read_json(key)
     return manifest

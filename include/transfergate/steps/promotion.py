@@ -18,7 +18,7 @@ from transfergate.steps.evaluations import (
     verdict_on,
 )
 from transfergate.steps.refresh import is_retrain, reason_not_to_refresh, refresh_reason
-from transfergate.storage import ArtefactStore, list_snapshots
+from transfergate.storage import ArtefactStore, list_snapshots, open_store
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ def _reason_not_to_promote(
 
 
 def _registry(settings: Settings) -> Registry:
-    return Registry(ArtefactStore(settings.artefact_root), settings.tracking_uri)
+    return Registry(open_store(settings), settings.tracking_uri)
 
 
 def _names(store: ArtefactStore, folder: str, file: str) -> list[str]:

@@ -19,7 +19,7 @@ from transfergate.errors import QuarantineError
 from transfergate.quality import rule_of
 from transfergate.settings import Settings
 from transfergate.steps.batches import batch_reports, releases_of
-from transfergate.storage import ArtefactStore
+from transfergate.storage import open_store
 from transfergate.storage.bars import read_parquet
 
 SUSPECTED_SPLIT = "suspected_split"
@@ -138,7 +138,7 @@ def quarantined(settings: Settings, asked: Asked) -> Iterator[tuple[dict[str, An
     Raises:
         QuarantineError: If a batch is named that there is not, or that several begin with.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     reports = [report for report in batch_reports(store) if _is_meant(report, asked)]
     if asked.batch and len(reports) != 1:
         known = sorted(report["batch_id"] for report in batch_reports(store))
@@ -158,7 +158,7 @@ def quarantined(settings: Settings, asked: Asked) -> Iterator[tuple[dict[str, An
 def released_rows(settings: Settings) -> dict[str, dict[int, dict[str, Any]]]:
     """Of each batch its released rows: ``release_id, who, why, known_at`` by ``row_id``."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    for release in releases_of(ArtefactStore(settings.artefact_root)):
+    for release in releases_of(open_store(settings)):
         facts = {name: release[name] for name in ("release_id", "who", "why", "known_at")}
         for batch_id, row_ids in release["row_ids"].items():
             found.setdefault(batch_id, {}).update(dict.fromkeys(row_ids, facts))

@@ -10,7 +10,7 @@ from typing import Any
 
 from transfergate.errors import SnapshotError
 from transfergate.settings import FeatureParams, Settings, UniverseParams
-from transfergate.storage import ArtefactStore, Snapshot, open_snapshot
+from transfergate.storage import ArtefactStore, Snapshot, open_snapshot, open_store
 from transfergate.warehouse.connection import open_warehouse
 from transfergate.warehouse.feature_sql import read_feature_sql
 from transfergate.warehouse.publish import SnapshotRequest, publish_snapshot
@@ -39,10 +39,10 @@ def rebuild_snapshot(
         SnapshotError: If there is no such snapshot, it records no moment, or the SQL has changed.
         WarehouseBusy: If another process holds the warehouse for too long.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     old = open_snapshot(store, snapshot_id)
     request = _request(settings, old)
-    if into is not None and into.resolve() == store.root.resolve():
+    if into is not None and str(into.resolve()) == store.location():
         raise SnapshotError(f"{into} is the artefact root itself: name another folder")
     log.info("rebuild of snapshot %s as of %s: start", snapshot_id, old.manifest["as_of"])
     with TemporaryDirectory() as temporary:
@@ -53,7 +53,7 @@ def rebuild_snapshot(
             published = publish_snapshot(conn, target, request)
         rebuilt = target.path(f"snapshots/{published.id}")
         files = len(list(rebuilt.iterdir()))
-        differences = _differences(store.path(f"snapshots/{old.id}"), rebuilt, old, published.id)
+        differences = _differences(store.local(f"snapshots/{old.id}"), rebuilt, old, published.id)
     log.info("rebuild of snapshot %s: %d differences", snapshot_id, len(differences))
     return {
         "snapshot_id": snapshot_id,

@@ -14,7 +14,7 @@ from transfergate.errors import QuarantineError
 from transfergate.settings import TICKER_PATTERN, Settings
 from transfergate.steps.batches import batch_reports, releases_of
 from transfergate.steps.quarantine import Asked, quarantined, released_rows
-from transfergate.storage import ArtefactStore, json_bytes
+from transfergate.storage import ArtefactStore, json_bytes, open_store
 from transfergate.storage.bars import PRICES, parquet_bytes, read_parquet
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def release_quarantined(
             why=why,
             known_at=datetime.now(UTC),
         )
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     for release in releases:
         _publish(store, release)
     refresh_pages(settings, sorted({row["batch_id"] for row in rows}))
@@ -78,7 +78,7 @@ def release_quarantined(
 
 def refresh_pages(settings: Settings, batch_ids: Sequence[str]) -> None:
     """Render the pages of some batches anew, and the index."""
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     reports = {report["batch_id"]: report for report in batch_reports(store)}
     released, releases = released_rows(settings), releases_of(store)
     for batch_id in batch_ids:

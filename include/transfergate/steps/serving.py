@@ -15,7 +15,7 @@ from transfergate.registry import Registry
 from transfergate.settings import MarketParams, NetworkParams, Settings
 from transfergate.steps.evaluations import latest_reports
 from transfergate.steps.pretraining import load_panel
-from transfergate.storage import ArtefactStore, Snapshot, list_snapshots, open_snapshot
+from transfergate.storage import ArtefactStore, Snapshot, list_snapshots, open_snapshot, open_store
 from transfergate.transfer.bundles import read_bundle, read_weights
 
 
@@ -39,7 +39,7 @@ def decide(settings: Settings, ticker: str, as_of: str | None = None) -> dict[st
         RegistryError: If ``as_of`` lies before what the champion learnt from, or the ticker is
             unknown: no bars, no candidate, no verdict.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     registry = Registry(store, settings.tracking_uri)
     champion = registry.champion(ticker)
     if champion is None:
@@ -77,8 +77,8 @@ def _refuse_unknown(store: ArtefactStore, registry: Registry, ticker: str) -> No
     if ticker not in known:
         raise RegistryError(
             f"{ticker}: unknown, it has no bars in any snapshot, no candidate and no verdict below "
-            f"{store.root}; known are {len(known)}: {', '.join(sorted(known)[:20]) or 'none'}; "
-            f"name one of these or ingest its bars first"
+            f"{store.location()}; known are {len(known)}: "
+            f"{', '.join(sorted(known)[:20]) or 'none'}; name one of these or ingest its bars first"
         )
 
 
@@ -119,8 +119,7 @@ def _find_snapshot(
 
 def _published(snapshot: Snapshot) -> int:
     """When its manifest was written, in nanoseconds."""
-    manifest = snapshot.store.path(f"snapshots/{snapshot.id}/manifest.json")
-    return manifest.stat().st_mtime_ns
+    return snapshot.store.modified_ns(f"snapshots/{snapshot.id}/manifest.json")
 
 
 def _replay(

@@ -35,7 +35,7 @@ from transfergate.steps.pretraining import (
 )
 from transfergate.steps.progress import log_progress
 from transfergate.steps.targets import plan_finetune
-from transfergate.storage import ArtefactStore, open_snapshot
+from transfergate.storage import ArtefactStore, open_snapshot, open_store
 from transfergate.transfer.arms import SCRATCH
 from transfergate.transfer.recipe import document_hash, recipe_document
 from transfergate.transfer.scoring import test_window
@@ -152,7 +152,7 @@ class _Sizing:
     """What is read before training: panel, folds, each fold's foundation, what was judged."""
 
     def __init__(self, settings: Settings, version: str, ticker: str, on: str) -> None:
-        store = ArtefactStore(settings.artefact_root)
+        store = open_store(settings)
         manifest = read_foundation(store, version)
         document = manifest["document"]
         snapshot = open_snapshot(store, manifest["snapshot_id"])

@@ -8,7 +8,7 @@ from itertools import pairwise
 from transfergate.errors import SettingsError
 from transfergate.settings import Settings
 from transfergate.steps.pretraining import read_foundation
-from transfergate.storage import ArtefactStore, open_snapshot
+from transfergate.storage import open_snapshot, open_store
 
 
 def plan_finetune(
@@ -22,7 +22,7 @@ def plan_finetune(
         SettingsError: If a target is a source, there is no target, or none has bars. One without
             bars beside others is left to be reported for itself.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     manifest = read_foundation(store, foundation_version)
     snapshot = open_snapshot(store, manifest["snapshot_id"])
     wanted = sorted(targets or manifest["targets"])

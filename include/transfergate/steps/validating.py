@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from transfergate.steps.described import iso_date, source_params
 from transfergate.steps.history import described_portions, known_history, tickers_asked
 from transfergate.steps.rows import NO_DAY, BatchRows
 from transfergate.steps.sessions import ExchangeSessions, batch_sessions
-from transfergate.storage import ArtefactStore, content_hash, json_bytes
+from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_store
 from transfergate.storage.bars import BAR_SCHEMA, parquet_bytes, read_parquet, write_parquet_rows
 
 log = logging.getLogger(__name__)
@@ -76,10 +76,10 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
         BarsRejected: If the batch as a whole cannot be trusted; names the report. Nothing of
             it can be loaded.
     """
-    store = ArtefactStore(settings.artefact_root)
+    store = open_store(settings)
     batch = _received(settings, store, plan, landing)
-    page = store.path(quality.report_key(batch.id))
-    if store.exists(f"batches/{batch.id}/batch.json") and page.exists():
+    page = quality.report_key(batch.id)
+    if store.exists(f"batches/{batch.id}/batch.json") and store.exists(page):
         log.info("batch %s was judged and loaded before: nothing to do", batch.id)
         return batch.id
     params = source_params(settings, plan)
@@ -106,8 +106,9 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     if validation.refusals:
         raise BarsRejected(
             f"batch {batch.id} of {plan['source']} ({report['received']} rows) is refused, nothing "
-            f"was loaded: {'; '.join(validation.refusals)}. Look at {page}, then correct the "
-            f"source, or the thresholds in sources.{plan['source']}.quality"
+            f"was loaded: {'; '.join(validation.refusals)}. Look at "
+            f"{store.location(page)}, then correct the source, or the thresholds in "
+            f"sources.{plan['source']}.quality"
         )
     log.info("batch %s: %d accepted, %d quarantined", batch.id, report["accepted"],
              report["quarantined"])  # fmt: skip
@@ -209,7 +210,8 @@ def _context(
         report["load"]
         for report in batch.reports
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch.id
-    ]
+        and _days_asked(report) == _days_asked(plan)
+    ]  # fmt: skip
     params = source_params(settings, plan)
     where, content = batch.expectations
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
@@ -233,6 +235,12 @@ def _context(
             for ticker, day, ratio in batch.history.retracted
         ),
     )
+
+
+def _days_asked(asked: Mapping[str, Any]) -> int | None:
+    # How many days; None for an open end. A week that is filled in is no small delivery of years.
+    first, last = iso_date("start", asked["start"]), iso_date("end", asked["end"])
+    return (last - first).days if first and last else None
 
 
 def _expectations_file(params: SourceParams) -> tuple[str, str]:

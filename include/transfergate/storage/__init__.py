@@ -7,9 +7,9 @@ from transfergate.storage.artefacts import (
     ArtefactStore,
     content_hash,
     json_bytes,
-    share_file,
-    sync_path,
+    open_store,
 )
+from transfergate.storage.folder import share_file, sync_path
 from transfergate.storage.snapshots import Snapshot, list_snapshots, open_snapshot
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "json_bytes",
     "list_snapshots",
     "open_snapshot",
+    "open_store",
     "share_file",
     "sync_path",
 ]

@@ -1,20 +1,23 @@
-"""Write-once objects and atomic publishes below one root."""
+"""Write-once objects and atomic publishes below one root, a folder or an object store."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfergate.errors import StorageConflict
+from transfergate.storage.folder import FolderObjects
+from transfergate.storage.objects import Objects
 
-_TEMPORARY = ".tmp-"  # begins the name of what is not published, and may vanish at any moment
+if TYPE_CHECKING:
+    from transfergate.settings import Settings
+
+_BUCKET = re.compile(r"^s3://[^/]+")
 
 
 def json_bytes(value: Any) -> bytes:
@@ -37,47 +40,84 @@ def content_hash(*parts: bytes | str, length: int = 16) -> str:
     return digest.hexdigest()[:length]
 
 
-class ArtefactStore:
-    """Objects under keys like ``ledger/ab12/GOOG/fold-3.parquet`` below a folder.
+def open_store(settings: Settings) -> ArtefactStore:
+    """The store that the settings name: ``artefacts``, a folder or ``s3://bucket/prefix``."""
+    return ArtefactStore(settings.artefacts_at, settings.home / "cache")
 
-    An object appears whole or not at all (temporary file, fsync, link or rename).
+
+class ArtefactStore:
+    """Objects under keys like ``ledger/ab12/GOOG/fold-3/record.json`` below a root.
+
+    An object, or a folder that is published, appears whole or not at all, on both kinds of root.
+
+    Args:
+        root: A folder, or ``s3://bucket/prefix`` (endpoint, region and credentials come from the
+            usual ``AWS_…`` variables).
+        cache: Folder for local copies of what an object store holds; it may be deleted whenever
+            no process runs. Needed for ``s3://`` alone.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | str, cache: Path | None = None) -> None:
+        self._objects: Objects
+        if _BUCKET.match(str(root)):
+            from transfergate.storage.bucket import BucketObjects
 
-    def path(self, key: str) -> Path:
-        """Local path of a key.
+            if cache is None:
+                raise ValueError(f"{root}: an object store needs a folder for local copies")
+            self._objects = BucketObjects(str(root), cache)
+        else:
+            self._objects = FolderObjects(Path(root))
+
+    @property
+    def root(self) -> Path:
+        """The folder.
 
         Raises:
-            ValueError: If the key leaves the root.
+            ValueError: If the root is an object store.
         """
-        path = (self.root / key).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise ValueError(f"key {key!r} leaves the artefact root {self.root}")
-        return path
+        if not isinstance(self._objects, FolderObjects):
+            raise ValueError(f"{self.location()} is no folder: read it through the store")
+        return self._objects.root
+
+    def path(self, key: str) -> Path:
+        """Local path of a key, whether or not it is there; of a folder only, see :meth:`local`.
+
+        Raises:
+            ValueError: If the key leaves the root, or the root is an object store.
+        """
+        self.root  # noqa: B018 refuses an object store
+        return Path(self._objects.location(key))
+
+    def location(self, key: str = "") -> str:
+        """Path or URL of a key, or of the root: for messages, and for people to look at."""
+        return self._objects.location(key)
+
+    def local(self, key: str) -> Path:
+        """A local file or published folder with a key's content, to be read only.
+
+        From an object store it is copied to the cache once. ``FileNotFoundError`` if there is none.
+        """
+        return self._objects.local(key)
 
     def exists(self, key: str) -> bool:
         """Whether the object or folder is there."""
-        return self.path(key).exists()
+        return self._objects.exists(key)
 
     def read(self, key: str) -> bytes:
         """Content of one object; ``FileNotFoundError`` if there is none."""
-        return self.path(key).read_bytes()
+        return self._objects.read(key)
 
     def read_json(self, key: str) -> Any:
         """Content of one JSON object."""
         return json.loads(self.read(key))
 
+    def modified_ns(self, key: str) -> int:
+        """When an object was published, in nanoseconds since 1970; seconds in an object store."""
+        return self._objects.modified_ns(key)
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a prefix, sorted."""
-        root = self.root.resolve()
-        found = []
-        for folder, folders, files in os.walk(self.path(prefix), onerror=_raise_unless_gone):
-            folders[:] = [name for name in folders if not name.startswith(_TEMPORARY)]
-            below = Path(folder).relative_to(root)
-            found += [below / name for name in files if not name.startswith(_TEMPORARY)]
-        return (path.as_posix() for path in sorted(found))
+        return iter(self._objects.keys(prefix))
 
     def write_once(self, key: str, content: bytes) -> bool:
         """Create an object, or confirm that it is there with identical content.
@@ -90,59 +130,39 @@ class ArtefactStore:
         Raises:
             StorageConflict: If the key holds other content; nothing is changed.
         """
-        target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        _write_synced(temporary, content)
-        try:
-            os.link(temporary, target)
+        if self._objects.create(key, content):
             return True
-        except FileExistsError:
-            if target.read_bytes() == content:
-                return False
-            raise StorageConflict(
-                f"{key}: already written with other content "
-                f"(found {content_hash(target.read_bytes())}, new {content_hash(content)}); "
-                f"it is write-once and was left as it is"
-            ) from None
-        finally:
-            temporary.unlink()
+        found = self.read(key)
+        if found == content:
+            return False
+        raise StorageConflict(
+            f"{key}: already written with other content "
+            f"(found {content_hash(found)}, new {content_hash(content)}); "
+            f"it is write-once and was left as it is"
+        )
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object that may change (a derived index, a progress checkpoint), atomically."""
-        target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        _write_synced(temporary, content)
-        os.replace(temporary, target)
+        self._objects.replace(key, content)
 
-    @contextmanager
-    def replacing(self, key: str) -> Iterator[Path]:
+    def replacing(self, key: str) -> AbstractContextManager[Path]:
         """Give a file to write what may not fit into memory; it takes the key's place at the end.
 
         Nothing changes where the block fails.
         """
-        target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        try:
-            yield temporary
-            sync_path(temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        return self._objects.replacing(key)
 
     def discard(self, key: str) -> None:
         """Delete an object that may change, if it is there."""
-        self.path(key).unlink(missing_ok=True)
+        self._objects.discard(key)
 
     def publish_folder(self, key: str, write: Callable[[Path], None]) -> bool:
-        """Let ``write`` fill a temporary folder, then rename it to ``key`` at once.
+        """Let ``write`` fill a temporary folder, then publish it as ``key`` at once.
 
         Returns:
             True if published; False if the folder was there already (``write`` is not called).
         """
-        if self.path(key).exists():
+        if self.exists(key):
             return False
         prefix, _, name = key.rpartition("/")
 
@@ -153,61 +173,11 @@ class ArtefactStore:
         return self.publish_named_folder(prefix, named)[1]
 
     def publish_named_folder(self, prefix: str, write: Callable[[Path], str]) -> tuple[str, bool]:
-        """Let ``write`` fill a temporary folder and name it, then rename it to that name at once.
+        """Let ``write`` fill a temporary folder and name it, then publish it below ``prefix``.
 
         For a folder whose name is a hash of what it holds.
 
         Returns:
             The name, and whether it was published; False if a folder of that name was there.
         """
-        parent = self.path(prefix)
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary = parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        temporary.mkdir()
-        try:
-            name = write(temporary)
-            target = self.path(f"{prefix}/{name}")
-            if target.exists():
-                return name, False
-            for path in temporary.rglob("*"):
-                if path.is_file():
-                    sync_path(path)
-            try:
-                os.rename(temporary, target)
-            except OSError:
-                if target.exists():
-                    return name, False
-                raise
-            return name, True
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def share_file(source: Path, target: Path) -> None:
-    """Let a second folder hold a file that never changes: linked, or copied where that fails."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _raise_unless_gone(error: OSError) -> None:
-    # A folder that another process has just renamed or removed holds nothing to list.
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def sync_path(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return self._objects.publish(prefix, write)

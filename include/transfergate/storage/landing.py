@@ -67,14 +67,14 @@ def read_landed_bars(store: ArtefactStore, key: str) -> pa.Table:
 
 def landed_bars_are_sound(store: ArtefactStore, key: str) -> bool:
     """Whether the bars of one fetch have the landing zone's columns and types."""
-    schema = pq.read_schema(store.path(f"{key}/bars.parquet"))
+    schema = pq.read_schema(store.local(f"{key}/bars.parquet"))
     bars = _with_provenance(schema.empty_table())
     return bool(bars.schema.remove_metadata().equals(LANDING_SCHEMA))
 
 
 def read_landed_columns(store: ArtefactStore, key: str, columns: Sequence[str]) -> pa.Table:
     """Some columns of the bars of one fetch; one that it lacks is null."""
-    path = store.path(f"{key}/bars.parquet")
+    path = store.local(f"{key}/bars.parquet")
     there = [name for name in columns if name in pq.read_schema(path).names]
     if not there:
         rows = pq.read_metadata(path).num_rows

@@ -70,7 +70,7 @@ class Snapshot:
         return pq.read_table(self._path(self.manifest["recent"]["name"]))
 
     def _path(self, name: str) -> Path:
-        return self.store.path(f"snapshots/{self.id}/{name}")
+        return self.store.local(f"snapshots/{self.id}/{name}")
 
 
 def open_snapshot(store: ArtefactStore, snapshot_id: str) -> Snapshot:

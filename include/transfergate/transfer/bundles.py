@@ -26,7 +26,9 @@ def read_weights(store: ArtefactStore, key: str, expected_sha256: str | None = N
         RegistryError: If the object is missing, or its bytes are not those that were registered.
     """
     if not store.exists(key):
-        raise RegistryError(f"{key}: no such weights below {store.root}; train this version again")
+        raise RegistryError(
+            f"{key}: no such weights below {store.location()}; train this version again"
+        )
     content = store.read(key)
     found = sha256(content)
     if expected_sha256 is not None and found != expected_sha256:
@@ -52,7 +54,7 @@ def read_bundle(store: ArtefactStore, ticker: str, version: str) -> dict[str, An
     key = f"candidates/{ticker}/{version}/bundle.json"
     if not store.exists(key):
         raise RegistryError(
-            f"{ticker}: no model version {version!r} below {store.root / 'candidates'}; "
+            f"{ticker}: no model version {version!r} below {store.location('candidates')}; "
             f"see `transfergate status` for the versions there are"
         )
     bundle: dict[str, Any] = store.read_json(key)

@@ -1,0 +1,224 @@
+"""What only an object store can do to us: half uploads, lost answers, outages, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from transfergate.errors import SettingsError, StorageUnavailable
+from transfergate.evaluation.ledger import Ledger
+from transfergate.settings import Settings
+from transfergate.storage import ArtefactStore, open_store
+from transfergate.storage.bucket import BucketObjects
+
+
+class Gateway:
+    """A proxy before the store that can refuse writes, or carry them out and lose the answer."""
+
+    def __init__(self, behind: str) -> None:
+        self.behind = behind
+        self.refuse: int | None = None  # with this status
+        self.lose_answers = 0
+        self.refused = 0
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _forward(self) -> None:
+                gateway.answer(self)
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        writes = handler.command in ("PUT", "POST", "DELETE")
+        if writes and self.refuse is not None:
+            self.refused += 1
+            self._send(handler, self.refuse, {}, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        request = urllib.request.Request(
+            self.behind + handler.path,
+            data=body if writes else None,
+            method=handler.command,
+            headers={"Content-Type": "application/octet-stream"}
+            | {name: handler.headers[name] for name in handler.headers if name != "host"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as found:
+                status, headers, content = found.status, dict(found.headers), found.read()
+        except urllib.error.HTTPError as error:
+            status, headers, content = error.code, dict(error.headers), error.read()
+        if handler.command == "PUT" and self.lose_answers:
+            self.lose_answers -= 1
+            self._send(handler, 503, {}, b"<Error><Code>ServiceUnavailable</Code></Error>")
+            return
+        self._send(handler, status, headers, content)
+
+    @staticmethod
+    def _send(
+        handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], content: bytes
+    ) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                handler.send_header(name, value)
+        length = headers.get("Content-Length") if handler.command == "HEAD" else len(content)
+        handler.send_header("Content-Length", str(length or 0))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(content)
+
+
+@pytest.fixture
+def gateway(object_store: str, put_object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    put_object("gated")
+    made = Gateway(object_store)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture
+def gated(gateway: Gateway, tmp_path: Path, request: pytest.FixtureRequest) -> ArtefactStore:
+    return ArtefactStore(f"s3://gated/{request.node.name}", tmp_path / "cache")
+
+
+def _fill(folder: Path) -> None:
+    (folder / "a").write_bytes(b"1")
+    (folder / "b").write_bytes(b"2")
+
+
+def test_a_write_waits_out_an_outage(gateway: Gateway, gated: ArtefactStore) -> None:
+    gateway.refuse = 503
+    done = threading.Event()
+
+    def publish() -> None:
+        gated.publish_folder("snapshots/s", _fill)
+        done.set()
+
+    writer = threading.Thread(target=publish)
+    writer.start()
+    deadline = time.monotonic() + 20
+    while gateway.refused < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert list(gated.keys("")) == []
+    gateway.refuse = None
+    writer.join(30)
+    assert done.is_set()
+    assert list(gated.keys("")) == ["snapshots/s/a", "snapshots/s/b"]
+
+
+def test_a_refusal_is_named_and_publishes_nothing(gateway: Gateway, gated: ArtefactStore) -> None:
+    gateway.refuse = 403
+    for write in (
+        lambda: gated.write_once("champions/T/000001.json", b"{}"),
+        lambda: gated.replace("latest.json", b"{}"),
+        lambda: gated.publish_folder("snapshots/s", _fill),
+    ):
+        with pytest.raises(StorageUnavailable, match=r"s3://gated/.*refuses.*AWS_ENDPOINT_URL"):
+            write()
+    gateway.refuse = None
+    assert list(gated.keys("")) == []
+
+
+def test_a_lost_answer_does_not_make_a_writer_believe_another_was_first(
+    gateway: Gateway, gated: ArtefactStore
+) -> None:
+    gateway.lose_answers = 3  # both files and the mark are there, but nobody says so
+    assert gated.publish_folder("snapshots/s", _fill)
+    assert gated.read("snapshots/s/b") == b"2"
+
+
+def test_a_store_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, object_store: str
+) -> None:
+    monkeypatch.setattr("transfergate.storage.s3._PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    store = ArtefactStore("s3://nowhere/x", tmp_path)
+    with pytest.raises(StorageUnavailable, match="s3://nowhere/x/a: the object store cannot be"):
+        store.read("a")
+
+
+@pytest.fixture
+def bucket(put_object, tmp_path: Path, request: pytest.FixtureRequest):
+    """An empty root, how to open it anew, and how to write to it as somebody else."""
+    put_object("plain")
+    prefix = f"plain/{request.node.name}"
+
+    def put(key: str, content: bytes) -> None:
+        put_object(f"{prefix}/{key}", content)
+
+    def opened() -> BucketObjects:
+        return BucketObjects(f"s3://{prefix}", tmp_path / "cache")
+
+    return opened, put
+
+
+def test_a_half_upload_is_not_there_and_does_not_spoil_the_next(bucket) -> None:
+    opened, put = bucket
+    put("snapshots/s/.staged-0dead/manifest.json", b"torn")
+    put("snapshots/s/.staged-0dead/T.parquet", b"torn")
+    store = opened()
+    assert store.keys("") == store.keys("snapshots/s") == []
+    assert not store.exists("snapshots/s")
+    assert not store.exists("snapshots/s/manifest.json")
+
+    def write(folder: Path) -> str:
+        (folder / "manifest.json").write_bytes(b"whole")
+        return "s"
+
+    assert store.publish("snapshots", write) == ("s", True)
+    for one in (store, opened()):
+        assert one.keys("snapshots") == ["snapshots/s/manifest.json"]
+        assert one.read("snapshots/s/manifest.json") == b"whole"
+        assert not one.exists("snapshots/s/T.parquet")
+
+
+def test_a_mark_sorts_before_what_is_staged(bucket) -> None:
+    opened, _ = bucket
+    opened().publish("ledger", lambda folder: (_fill(folder), "f")[1])
+    places = opened()._bucket.places("ledger")
+    assert places == sorted(places)
+    assert [place.split("/")[2][:8] for place in places] == [".publish", ".staged-", ".staged-"]
+
+
+def test_the_cache_may_be_deleted(bucket, tmp_path: Path) -> None:
+
+    opened, _ = bucket
+    opened().publish("ledger", lambda folder: (_fill(folder), "f")[1])
+    shutil.rmtree(tmp_path / "cache")
+    assert opened().local("ledger/f/a").read_bytes() == b"1"
+
+
+def test_settings_name_the_root(put_object, tmp_path: Path) -> None:
+    put_object("plain")
+    settings = Settings(home=tmp_path, artefacts="s3://plain/settings/")
+    store = open_store(settings)
+    store.write_once("a/b.json", json.dumps({"x": 1}).encode())
+    assert store.location("a/b.json") == "s3://plain/settings/a/b.json"
+    assert open_store(settings).read_json("a/b.json") == {"x": 1}
+    assert Ledger(store).folds("r", "T") == []
+    with pytest.raises(SettingsError, match="s3://plain/settings/, expected a folder"):
+        _ = settings.artefact_root
+    with pytest.raises(ValueError, match="is no folder"):
+        _ = store.root
+    with pytest.raises(ValueError, match="needs a folder for local copies"):
+        ArtefactStore("s3://plain/x")
