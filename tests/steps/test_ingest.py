@@ -14,6 +14,7 @@ from transfergate import steps
 from transfergate.errors import BarsRejected, SourceError
 from transfergate.settings import IngestParams, Settings, SourceParams, SyntheticParams
 from transfergate.sources import SyntheticSource
+from transfergate.storage import ArtefactStore
 from transfergate.warehouse import open_warehouse
 
 
@@ -215,3 +216,21 @@ def test_planning_and_loading_import_neither_great_expectations_nor_torch(settin
         "sys.exit(bool({'great_expectations', 'torch', 'airflow'} & set(sys.modules)))"
     )
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_week_that_is_filled_in_is_not_held_against_years(settings):
+    """Fewer rows than the batch before are no news where fewer days were asked for."""
+    whole = steps.plan_ingest(settings, source="sample", tickers=["IBM"])
+    week = steps.plan_ingest(
+        settings, source="sample", tickers=["IBM"], start="2012-07-02", end="2012-07-06"
+    )
+    store = ArtefactStore(settings.artefact_root)
+    rules = []
+    for plan in (whole, week):
+        batch_id = steps.validate_bars(settings, plan, [steps.fetch_bars(settings, plan, ["IBM"])])
+        steps.load_bars(settings, plan, batch_id)
+        report = store.read_json(f"batches/{batch_id}/validation.json")
+        rules.append([one["rule"] for one in report["expectations"]])
+        assert report["refusals"] == []
+        assert [one for one in report["expectations"] if not one["passed"]] == []
+    assert "row_count" not in rules[1]

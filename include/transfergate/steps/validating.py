@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -210,7 +210,8 @@ def _context(
         report["load"]
         for report in batch.reports
         if report["load"] and report["source"] == plan["source"] and report["batch_id"] != batch.id
-    ]
+        and _days_asked(report) == _days_asked(plan)
+    ]  # fmt: skip
     params = source_params(settings, plan)
     where, content = batch.expectations
     latest = max(loads, key=lambda load: str(load["known_at"]), default=None)
@@ -234,6 +235,12 @@ def _context(
             for ticker, day, ratio in batch.history.retracted
         ),
     )
+
+
+def _days_asked(asked: Mapping[str, Any]) -> int | None:
+    # How many days; None for an open end. A week that is filled in is no small delivery of years.
+    first, last = iso_date("start", asked["start"]), iso_date("end", asked["end"])
+    return (last - first).days if first and last else None
 
 
 def _expectations_file(params: SourceParams) -> tuple[str, str]:
