@@ -93,7 +93,7 @@ def descent(records: Records, batch_id: str) -> Descent | None:
     ids = {one.snapshot_id for one in snapshots}
     foundations = [one for one in records.foundations() if one.snapshot_id in ids]
     versions = {one.version for one in foundations}
-    judged = [one for judgements in records.evaluations() for one in judgements]
+    judged = [one for told in records.evaluations() for one in told]
     candidates = [one for one in records.candidates() if one.snapshot_id in ids]
     ours = {(one.ticker, one.version) for one in candidates}
     histories = records.histories()
@@ -118,14 +118,13 @@ def _judgement_of(
     records: Records, candidate: CandidateRecord, promotions: list[Promotion]
 ) -> Judgement | None:
     named = [row.evaluation for row in reversed(promotions) if row.evaluation]
-    groups = [records.evaluation(name) for name in named] or records.evaluations()
-    found = [
-        one
-        for group in groups
-        for one in group
-        if (one.ticker, one.candidate) == (candidate.ticker, candidate.version)
-    ]
-    return found[0] if found else None
+    told = [records.evaluation(name).get(candidate.ticker) for name in named]
+    if not named:
+        told = [one for group in records.evaluations() for one in group]
+    for one in told:
+        if one and (one.ticker, one.candidate) == (candidate.ticker, candidate.version):
+            return one
+    return None
 
 
 def _former(

@@ -155,12 +155,12 @@ class Records:
     def evaluations(self) -> list[tuple[Judgement, ...]]:
         """What each evaluation said of its tickers, by the evaluation's id."""
         keys = [key for key in self.store.keys("evaluations") if key.endswith("/verdicts.json")]
-        return [self._recall.pick(key, _judgements) for key in keys]
+        return [tuple(self._recall.pick(key, _judgements).values()) for key in keys]
 
-    def evaluation(self, evaluation_id: str) -> tuple[Judgement, ...]:
-        """What one evaluation said of its tickers; nothing if there is none of this id."""
+    def evaluation(self, evaluation_id: str) -> dict[str, Judgement]:
+        """What one evaluation said, by ticker; nothing if there is none of this id."""
         key = f"evaluations/{evaluation_id}/verdicts.json"
-        return self._recall.pick(key, _judgements) if self.store.exists(key) else ()
+        return self._recall.pick(key, _judgements) if self.store.exists(key) else {}
 
     def latest(self) -> dict[str, Judgement]:
         """Of each ticker what the evaluation said that judged it last."""
@@ -168,17 +168,21 @@ class Records:
         prefix = "evaluations/latest/"
         for key in self.store.keys(prefix.rstrip("/")):
             ticker = key.removeprefix(prefix).removesuffix(".json")
-            name = self.store.read_json(key)["evaluation_id"]
-            for judgement in self.evaluation(name):
-                if judgement.ticker == ticker:
-                    found[ticker] = judgement
+            judgement = self._judged(key, ticker)
+            if judgement is not None:
+                found[ticker] = judgement
         return found
+
+    def latest_of(self, ticker: str) -> Judgement | None:
+        """What the evaluation said of one ticker that judged it last, or None."""
+        key = f"evaluations/latest/{ticker}.json"
+        return self._judged(key, ticker) if self.store.exists(key) else None
 
     def histories(self) -> dict[str, list[ChampionRow]]:
         """Every ticker's promotions, refreshes and rollbacks, oldest first."""
         found: dict[str, list[ChampionRow]] = {}
         for key in self.store.keys("champions"):
-            if key.endswith(".json"):
+            if key.count("/") == 2 and key.endswith(".json"):
                 found.setdefault(key.split("/")[1], []).append(self._recall.pick(key, row_of))
         return found
 
@@ -186,6 +190,11 @@ class Records:
         """One ticker's history, oldest first."""
         keys = self.store.keys(f"champions/{ticker}")
         return [self._recall.pick(key, row_of) for key in keys if key.endswith(".json")]
+
+    def _judged(self, key: str, ticker: str) -> Judgement | None:
+        name = self.store.read_json(key)["evaluation_id"]
+        told = self._recall.pick(f"evaluations/{name}/verdicts.json", _judgements)
+        return told.get(ticker)
 
     def _batch(self, key: str) -> Batch:
         told = self._recall.pick(key, _plain)
@@ -245,12 +254,12 @@ def _candidate(content: dict[str, Any]) -> CandidateRecord:
     )
 
 
-def _judgements(content: dict[str, Any]) -> tuple[Judgement, ...]:
+def _judgements(content: dict[str, Any]) -> dict[str, Judgement]:
     name, foundation = content["evaluation_id"], content["foundation_version"]
-    return tuple(
-        _judgement(name, foundation, ticker, report)
+    return {
+        ticker: _judgement(name, foundation, ticker, report)
         for ticker, report in content["tickers"].items()
-    )
+    }
 
 
 def _judgement(name: str, foundation: str, ticker: str, report: dict[str, Any]) -> Judgement:

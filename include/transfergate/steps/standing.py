@@ -9,7 +9,14 @@ from datetime import date, timedelta
 
 from transfergate.calendars import exchange_sessions
 from transfergate.registry.history import Promotion
-from transfergate.registry.records import Batch, Judgement, Records, SnapshotRecord, serving
+from transfergate.registry.records import (
+    Batch,
+    CandidateRecord,
+    Judgement,
+    Records,
+    SnapshotRecord,
+    serving,
+)
 from transfergate.settings import Settings
 
 CLOSED_RECORDS = ("sample", "synthetic")
@@ -91,11 +98,20 @@ def ticker_standings(
     """
     judged = records.latest()
     histories = records.histories()
-    known = {one.ticker for one in records.candidates()} | judged.keys() | histories.keys()
-    return [
-        _ticker(records, settings, sources, ticker, serving(histories.get(ticker, [])), judged)
-        for ticker in sorted(known)
-    ]
+    candidates = {(one.ticker, one.version): one for one in records.candidates()}
+    origin = {one.version: one.source for one in records.foundations()}
+    known = {ticker for ticker, _ in candidates} | judged.keys() | histories.keys()
+    found = []
+    for ticker in sorted(known):
+        champion = serving(histories.get(ticker, []))
+        candidate = candidates.get((ticker, champion.version)) if champion else None
+        judgement = judged.get(ticker)
+        source = candidate.source if candidate else None
+        if source is None and judgement is not None:
+            source = origin.get(judgement.foundation_version)
+        standing = sources.get(source or "")
+        found.append(_ticker(records, settings, standing, ticker, champion, candidate, judgement))
+    return found
 
 
 def _source(
@@ -125,16 +141,12 @@ def _source(
 def _ticker(
     records: Records,
     settings: Settings,
-    sources: Mapping[str, SourceStanding],
+    standing: SourceStanding | None,
     ticker: str,
     champion: Promotion | None,
-    judged: Mapping[str, Judgement],
+    candidate: CandidateRecord | None,
+    judgement: Judgement | None,
 ) -> TickerStanding:
-    judgement = judged.get(ticker)
-    candidate = records.candidate(ticker, champion.version) if champion else None
-    foundation = records.foundation(judgement.foundation_version) if judgement else None
-    source = candidate.source if candidate else foundation.source if foundation else None
-    standing = sources.get(source or "")
     snapshot = standing.snapshot if standing else None
     behind = None
     if candidate and snapshot:
@@ -147,7 +159,7 @@ def _ticker(
         sessions_behind=behind,
         old=behind is not None and behind > settings.schedules.old_model_sessions,
         judgement=judgement,
-        source=source,
+        source=standing.source if standing else None,
         features_until=snapshot.last_session if snapshot else None,
     )
 

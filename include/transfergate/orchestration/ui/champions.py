@@ -6,6 +6,8 @@ with the session of whoever looks at the page, to run the DAG ``roll_back_champi
 
 from __future__ import annotations
 
+import re
+
 from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
@@ -28,6 +30,7 @@ from transfergate.orchestration.ui.table import Cell, Column, Row, table
 from transfergate.orchestration.ui.words import delta, moment, sessions, short, verdict, version
 from transfergate.registry.history import ChampionRow, Promotion, stack_of
 from transfergate.registry.records import Judgement, Records, serving
+from transfergate.settings import TICKER_PATTERN
 
 ROLLBACK_DAG = "roll_back_champion"
 TRAIL = (("Champions", ours("champions")),)
@@ -48,12 +51,8 @@ def champions() -> str:
         key=lambda row: (row.when, row.ticker, row.number),
         reverse=True,
     )
-    body = join(
-        (
-            section("What serves", _champion_table(rows)),
-            section("All moves", moves_table(moves, testid="moves-table", with_ticker=True)),
-        )
-    )
+    shown = moves_table(moves, testid="moves-table", with_ticker=True)
+    body = join((section("What serves", _champion_table(rows)), section("Moves", shown)))
     lead = "What serves for each ticker, and every promotion, refresh and rollback that led to it."
     return page("Champions", body, active="champions", lead=lead)
 
@@ -110,12 +109,13 @@ def rollback(ticker: str) -> str:
 
 
 def _known(records: Records, ticker: str) -> tuple[list[ChampionRow], Judgement | None]:
-    # A ticker is looked up among the names there are: it is never put into a path.
-    judged = records.latest().get(ticker)
-    histories = records.histories()
-    if ticker not in histories and judged is None:
+    rows: list[ChampionRow] = []
+    judged = None
+    if re.fullmatch(TICKER_PATTERN, ticker):  # anything else never gets into a path
+        rows, judged = records.history(ticker), records.latest_of(ticker)
+    if not rows and judged is None:
         raise HTTPException(404, f"There is no ticker {ticker} with a verdict or a champion.")
-    return histories.get(ticker, []), judged
+    return rows, judged
 
 
 def _champion_table(rows: list[Row]) -> Html:

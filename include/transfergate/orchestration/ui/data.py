@@ -5,7 +5,7 @@ from __future__ import annotations
 from transfergate import settings
 from transfergate.registry.records import Records
 from transfergate.settings import Settings
-from transfergate.storage import ArtefactStore
+from transfergate.storage import open_store
 
 _KEPT: dict[str, Records] = {}
 
@@ -15,5 +15,5 @@ def current() -> tuple[Settings, Records]:
     loaded = settings.load()
     name = loaded.model_dump_json(include={"home", "artefacts"})
     if name not in _KEPT:
-        _KEPT[name] = Records(ArtefactStore(loaded.artefact_root))
+        _KEPT[name] = Records(open_store(loaded))
     return loaded, _KEPT[name]

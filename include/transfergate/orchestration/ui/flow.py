@@ -13,6 +13,8 @@ from transfergate.orchestration.ui.markup import Html, attributes, element, html
 
 SHOWN = 6
 """So many cards of a stage stand open; the others are folded away."""
+MOST = 60
+"""So many are there at all; pages stay small where hundreds of tickers share a batch."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ def flow(stages: Sequence[Stage], label: str) -> Html:
 
 
 def _stage(stage: Stage) -> Html:
-    count = f" ({len(stage.cards)})" if len(stage.cards) > 1 else ""
+    count = f" ({len(stage.cards):,})" if len(stage.cards) > 1 else ""
     shown = [_card(card) for card in stage.cards[:SHOWN]]
-    folded = [_card(card) for card in stage.cards[SHOWN:]]
+    folded = [_card(card) for card in stage.cards[SHOWN:MOST]]
+    left = len(stage.cards) - MOST
+    rest = element("p", f"and {left:,} others", class_="note") if left > 0 else ""
     more = (
-        element("details", element("summary", f"{len(folded)} more"), join(folded))
+        element("details", element("summary", f"{len(folded)} more"), join(folded), rest)
         if folded
         else ""
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
@@ -24,6 +26,8 @@ from transfergate.registry.records import (
     serving,
 )
 from transfergate.reporting.markup import TONES
+from transfergate.reporting.words import count
+from transfergate.settings import TICKER_PATTERN
 
 router = guarded(EVALUATIONS)
 batches = guarded(BATCHES)
@@ -33,12 +37,12 @@ batches = guarded(BATCHES)
 def of_champion(ticker: str) -> str:
     """What the ticker's champion came from."""
     _, records = current()
-    histories = records.histories()
-    if ticker not in histories:
+    rows = records.history(ticker) if re.fullmatch(TICKER_PATTERN, ticker) else []
+    if not rows:
         raise HTTPException(404, f"{ticker} never had a champion, so there is no lineage to show.")
     trail = (("Champions", ours("champions")), (ticker, ours("champions", ticker)))
     title = f"Lineage of {ticker}"
-    top = serving(histories[ticker])
+    top = serving(rows)
     found = ancestry(records, ticker, top.version) if top else None
     if found is None:
         body = empty(
@@ -46,7 +50,7 @@ def of_champion(ticker: str) -> str:
             link(ours("champions", ticker), f"See the history of {ticker}"),
         )
         return page(title, body, active="champions", trail=trail)
-    lead = "From the bars as received to the champion that serves, left to right."
+    lead = "From the bars as received to the champion that serves."
     drawing = element("div", flow(_backwards(found), title))
     return page(title, join((drawing, _hashes(found))), active="champions", trail=trail, lead=lead)
 
@@ -61,9 +65,11 @@ def of_batch(batch_id: str) -> str:
         raise HTTPException(404, f"No batch {batch_id} was loaded: refused ones lead nowhere.")
     title = f"What became of batch {batch_id}"
     trail = (("Data quality", ours("batches")), (batch_id, ours("batches", batch_id)))
+    held, learnt = len(found.snapshots), len(found.champions)
     lead = (
-        f"Loaded from {found.batch.source}: {len(found.snapshots)} snapshots hold its bars, and "
-        f"{len(found.champions)} champions that serve now have learnt from them."
+        f"Loaded from {found.batch.source}. {count(held, 'feature snapshot')} "
+        f"{'holds' if held == 1 else 'hold'} its bars; {count(learnt, 'champion')} that "
+        f"{'serves' if learnt == 1 else 'serve'} now learnt from them."
     )
     moved = sorted((*found.champions, *found.former), key=lambda row: row.when, reverse=True)
     body = [flow(_forwards(found), title)]

@@ -6,11 +6,20 @@ import re
 from collections.abc import Sequence
 
 from transfergate.orchestration.ui.links import airflow_run, ours, report_of
-from transfergate.orchestration.ui.markup import Html, airflow_link, badge, empty, join, link
+from transfergate.orchestration.ui.markup import (
+    Html,
+    airflow_link,
+    badge,
+    element,
+    empty,
+    join,
+    link,
+)
 from transfergate.orchestration.ui.table import Cell, Column, Row, table
 from transfergate.orchestration.ui.words import ACTIONS, moment, short
 from transfergate.registry.history import ChampionRow
 
+SHOWN = 300
 _RUN = re.compile(r"^(?P<who>.*?),? in run (?P<run>\S+)$", re.DOTALL)
 _SIGNS = {"promote": ("good", "▲"), "rollback": ("warn", "↩"), "refresh": ("calm", "↻")}
 
@@ -41,7 +50,7 @@ def who(row: ChampionRow) -> Html:
 
 
 def moves_table(rows: Sequence[ChampionRow], *, testid: str, with_ticker: bool) -> Html:
-    """Rows of champion histories, as given."""
+    """Rows of champion histories, newest first; of very many the newest."""
     columns = [
         Column("When"),
         *([Column("Ticker")] if with_ticker else []),
@@ -52,9 +61,11 @@ def moves_table(rows: Sequence[ChampionRow], *, testid: str, with_ticker: bool) 
         Column("Why", wide=True),
         Column("Evidence"),
     ]
-    return table(
+    left = len(rows) - SHOWN
+    more = f"The newest {SHOWN} of {len(rows):,}; a ticker's own page has all of its moves."
+    shown = table(
         columns,
-        [_row(row, with_ticker) for row in rows],
+        [_row(row, with_ticker) for row in rows[:SHOWN]],
         caption="Promotions, refreshes and rollbacks, newest first",
         testid=testid,
         noun="moves",
@@ -65,6 +76,7 @@ def moves_table(rows: Sequence[ChampionRow], *, testid: str, with_ticker: bool) 
             "then nothing is held.",
         ),
     )
+    return join((element("p", more, class_="note"), shown)) if left > 0 else shown
 
 
 def _row(row: ChampionRow, with_ticker: bool) -> Row:
