@@ -46,7 +46,7 @@ const charts = (() => {
     const own = drawn.get(node);
     const kept = own.chart.getOption()?.legend?.[0]?.selected;
     const option = own.make(look());
-    if (kept && option.legend) option.legend.selected = kept;
+    if (option.legend && kept && Object.keys(kept).length) option.legend.selected = kept;
     own.chart.setOption(option, { notMerge: true });
   };
   const resized = new ResizeObserver((entries) => {

@@ -76,7 +76,7 @@
       xAxis: charts.axis({ type: "value", min: low - pad, max: high + pad, name: "Δ Sharpe", nameLocation: "middle", nameGap: 26, axisLabel: { color: now.muted, showMinLabel: false, showMaxLabel: false, formatter: (value) => (value ? signed(value).replace(/\.?0+$/, "") : "0") } }, now),
       yAxis: charts.axis({
         type: "category", inverse: true, data: rows.map((row) => row.ticker), splitLine: { show: false },
-        axisLabel: { color: now.ink, width: now.narrow ? 62 : 110, overflow: "truncate" }, triggerEvent: true,
+        axisLabel: { color: now.ink, width: now.narrow ? 62 : 110, overflow: "truncate", interval: view.many ? "auto" : 0 }, triggerEvent: true,
       }, now),
       dataZoom: view.many ? [
         { id: "rows", type: "slider", yAxisIndex: 0, right: 6, width: 18, startValue: view.start, endValue: view.end, brushSelect: false,
@@ -104,7 +104,7 @@
     const n = data.rows.length;
     const many = n > 60;
     const view = { many, start: 0, end: n - 1 };
-    node.style.height = `${many ? 720 : Math.max(n * 26, 60) + 90}px`;
+    node.style.height = `${many ? 720 : n * (n < 8 ? 38 : 26) + (innerWidth < 720 ? 124 : 92)}px`;
     const chart = charts.draw(node, forestOption(data, view));
     const open = (index) => data.rows[index] && show(data.rows[index].number);
     chart.on("click", (event) =>
@@ -145,8 +145,9 @@
   const arms = (data, key) => Object.keys(data.arms).filter((arm) => data.arms[arm][key]);
   const legend = (names, now) => ({
     top: 0, left: 0, data: names, textStyle: { color: now.ink }, inactiveColor: now.muted,
-    itemWidth: 26, itemHeight: 8, icon: undefined, type: now.narrow ? "scroll" : "plain",
+    itemWidth: 26, itemHeight: 8,
   });
+  const room = (names, now) => (now.narrow && names.length > 3 ? 66 : 36);
   const line = (arm, now) => ({
     color: now.colour(arm), type: DASHES[arm] ?? "solid", width: STRONG.includes(arm) ? 2.2 : 1.4,
   });
@@ -162,8 +163,12 @@
     const zoom = { id: "sessions", xAxisIndex: 0, filterMode: "none" };
     return {
       ...charts.base(now),
-      legend: legend(names.map((arm) => LABELS[arm] ?? arm), now),
-      grid: { top: 36, left: 8, right: 16, bottom: kind === "equity" ? 52 : 12, outerBoundsMode: "same" },
+      legend: {
+        ...legend(names.map((arm) => LABELS[arm] ?? arm), now),
+        // Positions of all arms at once are a thicket: the others wait in the legend.
+        selected: kind === "position" ? Object.fromEntries(names.map((arm) => [LABELS[arm] ?? arm, STRONG.includes(arm)])) : {},
+      },
+      grid: { top: room(names, now), left: 8, right: 16, bottom: kind === "equity" ? 52 : 12, outerBoundsMode: "same" },
       xAxis: charts.axis({ type: "category", data: data.sessions, boundaryGap: false, splitLine: { show: false } }, now),
       yAxis: charts.axis({ type: "value", scale: true, ...(kind === "position" ? { min: -1, max: 1, interval: 0.5 } : {}), axisLabel: { color: now.muted, formatter: kind === "drawdown" ? "{value} %" : "{value}" } }, now),
       tooltip: {
@@ -192,7 +197,7 @@
         },
         ...names.map((arm) => ({
           name: LABELS[arm] ?? arm, type: "line", data: data.arms[arm][kind], step: kind === "position" ? "end" : false,
-          showSymbol: false, itemStyle: { color: now.colour(arm) }, lineStyle: line(arm, now), connectNulls: false,
+          showSymbol: false, itemStyle: { color: now.colour(arm) }, lineStyle: { ...line(arm, now), ...(kind === "position" ? { width: 1.3 } : {}) }, connectNulls: false,
           z: STRONG.includes(arm) ? 4 : 3, emphasis: { disabled: true },
         })),
       ],
@@ -234,7 +239,7 @@
     return {
       ...charts.base(now),
       legend: legend(Object.keys(data.learning).map((arm) => LABELS[arm]), now),
-      grid: { top: 36, left: 8, right: 20, bottom: 36, outerBoundsMode: "same" },
+      grid: { top: 36, left: 8, right: 20, bottom: 24, outerBoundsMode: "same" },
       xAxis: charts.axis({ type: "value", name: "updates", nameLocation: "middle", nameGap: 24, min: 0, max: "dataMax", splitLine: { show: false } }, now),
       yAxis: charts.axis({ type: "value", scale: true, name: now.narrow ? "" : "Sharpe on validation", nameLocation: "middle", nameGap: 34 }, now),
       tooltip: {
@@ -251,7 +256,7 @@
   const trained = (data) => (now) => ({
     ...charts.base(now),
     legend: legend(Object.keys(data.learning).map((arm) => LABELS[arm]), now),
-    grid: { top: 36, left: 8, right: 20, bottom: 36, outerBoundsMode: "same" },
+    grid: { top: 36, left: 8, right: 20, bottom: 24, outerBoundsMode: "same" },
     xAxis: charts.axis({ type: "value", name: "updates", nameLocation: "middle", nameGap: 24, min: 0, max: "dataMax", splitLine: { show: false } }, now),
     yAxis: charts.axis({ type: "value", scale: true, name: now.narrow ? "" : "basis points a session", nameLocation: "middle", nameGap: 34 }, now),
     tooltip: {
