@@ -1,33 +1,45 @@
--- What a batch of tickers adds to the market's return of each session.
--- Grain: session_date. Known after that session's close.
+-- What a batch of tickers adds to the returns that tickers are related to, session by session.
+-- Grain: index_ticker × session_date, in this order. Known after that session's close.
+-- index_ticker '' is the mean of the day's tickers, of which index series (is_index) are no part;
+-- any other is an index that somebody names, with its own return.
 -- Sums, so that batches add up in any order, and a correction is old sums less new ones.
--- Index series (is_index) are no part of the mean; declared_* is the index of the settings.
--- An index for each ticker would be a further key here and in int_index_returns.
 with
+steps as (
+    select
+        ticker,
+        session_date,
+        close,
+        case when ticker = lag(ticker) over () then lag(close) over () end as previous_close
+    from int_adjusted_bars
+),
+
 returns as (
     select
-        bars.ticker,
-        bars.session_date,
+        steps.ticker,
+        steps.session_date,
         batch.is_index,
-        batch.changed_from,
-        to_e12(
-            sign(lag(bars.close) over by_session)
-            * (bars.close / lag(bars.close) over by_session - 1)
-        ) as return_e12
-    from int_adjusted_bars as bars
-    inner join feature_batch as batch on bars.ticker = batch.ticker
-    window by_session as (partition by bars.ticker order by bars.session_date)
+        to_e12(sign(previous_close) * (close / previous_close - 1)) as return_e12
+    from steps
+    inner join feature_batch as batch on steps.ticker = batch.ticker
+    where steps.session_date >= batch.changed_from
 )
 
 select
+    '' as index_ticker,
     session_date,
-    count(*) filter (where not is_index) as bars,
-    count(return_e12) filter (where not is_index) as return_count,
-    coalesce(sum(return_e12) filter (where not is_index), 0)::decimal(38, 0) as total_e12,
-    count(return_e12) filter (where ticker = getvariable('index_ticker')) as declared_count,
-    coalesce(
-        sum(return_e12) filter (where ticker = getvariable('index_ticker')), 0
-    )::decimal(38, 0) as declared_total_e12
+    count(*) as bars,
+    count(return_e12) as return_count,
+    coalesce(sum(return_e12), 0)::decimal(38, 0) as total_e12
 from returns
-where session_date >= changed_from
+where not is_index
 group by session_date
+union all
+select
+    ticker,
+    session_date,
+    0 as bars,
+    1 as return_count,
+    return_e12::decimal(38, 0) as total_e12
+from returns
+where return_e12 is not null and list_contains(getvariable('index_tickers'), ticker)
+order by index_ticker, session_date

@@ -4,6 +4,7 @@
 -- late, so that both averages are seeded on the same session. A state is meaningful only from
 -- its last seeding bar on (average_gain, average_loss, true_range: 14; macd_signal: 33).
 -- A batch that starts at a later bar starts from the states of that bar (feature_batch).
+-- warehouse/smoothers.py computes the same bits.
 with recursive
 smoothers as (
     select
@@ -11,12 +12,12 @@ smoothers as (
         bars.session_date,
         bars.bar_number,
         bars.close,
-        coalesce(batch.average_gain, 0.0) as average_gain,
-        coalesce(batch.average_loss, 0.0) as average_loss,
-        coalesce(batch.average_true_range, 0.0) as average_true_range,
-        coalesce(batch.ema_12, 0.0) as ema_12,
-        coalesce(batch.ema_26, bars.close) as ema_26,
-        coalesce(batch.macd_signal, 0.0) as macd_signal
+        if(bars.bar_number = 0, 0.0, batch.average_gain) as average_gain,
+        if(bars.bar_number = 0, 0.0, batch.average_loss) as average_loss,
+        if(bars.bar_number = 0, 0.0, batch.average_true_range) as average_true_range,
+        if(bars.bar_number = 0, 0.0, batch.ema_12) as ema_12,
+        if(bars.bar_number = 0, bars.close, batch.ema_26) as ema_26,
+        if(bars.bar_number = 0, 0.0, batch.macd_signal) as macd_signal
     from int_bars as bars
     inner join feature_batch as batch
         on bars.ticker = batch.ticker and bars.bar_number = batch.first_bar_number

@@ -15,4 +15,7 @@ select
     known_at
 from bar_revisions
 where source = source_name and known_at <= moment
-qualify row_number() over (partition by ticker, session_date order by known_at desc) = 1;
+-- The last revision of its session. One window for each ticker sorts, where one for each bar hashes.
+qualify
+    session_date is distinct from
+    lead(session_date) over (partition by ticker order by session_date, known_at);

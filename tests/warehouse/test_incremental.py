@@ -53,13 +53,13 @@ class World:
 
     def __init__(self, folder: Path, load: Any) -> None:
         self.folder, self._load = folder, load
-        self.loads: list[tuple[str, pd.DataFrame | None, list[tuple[Any, ...]]]] = []
+        self.loads: list[tuple[str, pd.DataFrame | None, tuple[Any, ...], dict[str, str]]] = []
 
-    def add(self, bars: pd.DataFrame | None, *actions: tuple[Any, ...]) -> None:
-        self.loads.append((f"2020-01-{len(self.loads) + 1:02d}", bars, list(actions)))
+    def add(self, bars: pd.DataFrame | None, *actions: Any, indices: Any = None) -> None:
+        self.loads.append((f"2020-01-{len(self.loads) + 1:02d}", bars, actions, indices or {}))
 
     def tell(self, conn: duckdb.DuckDBPyConnection, start: int = 0) -> None:
-        for day, bars, actions in self.loads[start:]:
+        for day, bars, actions, indices in self.loads[start:]:
             if bars is not None:
                 self._load(conn, bars, known_at=day)
             for action in actions:
@@ -67,6 +67,13 @@ class World:
                     "insert into corporate_actions values "
                     f"('files', ?, ?, ?, ?, 'batch', timestamptz '{day} 00:00:00+00')",
                     action,
+                )
+            for ticker, index in indices.items():
+                conn.execute(
+                    "insert into instruments by name select 'files' as source, ? as ticker, "
+                    "? as index_ticker, 'batch' as batch_id, "
+                    f"timestamptz '{day} 00:00:00+00' as known_at",
+                    [ticker, index],
                 )
             conn.execute(
                 "insert into batches (batch_id, source, known_at, received_rows, loaded_rows, "
@@ -226,6 +233,42 @@ def _delisted(world: World, bars: pd.DataFrame) -> int:
     return _new_session(world, bars[~gone].reset_index(drop=True))
 
 
+OTHER = "^OTHER"
+
+
+def _with_two_indices(bars: pd.DataFrame) -> pd.DataFrame:
+    other = bars[bars["ticker"] == "AAA"].assign(ticker=OTHER)
+    other[PRICES] = other[PRICES].to_numpy()[::-1]
+    return pd.concat([bars, other], ignore_index=True)
+
+
+def _correction_of_an_own_index(world: World, bars: pd.DataFrame) -> int:
+    bars = _with_two_indices(bars)
+    world.add(bars, indices={"AAA": OTHER, "BBB": INDEX})
+    world.add(_shocked(_rows(bars, OTHER, 250)))
+    return 1
+
+
+def _new_session_with_own_indices(world: World, bars: pd.DataFrame) -> int:
+    bars = _with_two_indices(bars)
+    world.add(_first(bars, N - 1), indices={"AAA": OTHER, "BBB": INDEX})
+    world.add(bars[bars["session_date"] == _day(bars, N - 1)])
+    return 1
+
+
+def _another_index_on_file(world: World, bars: pd.DataFrame) -> int:
+    bars = _with_two_indices(bars)
+    world.add(bars, indices={"AAA": OTHER, "BBB": INDEX})
+    world.add(None, indices={"AAA": INDEX, "CCC": OTHER})
+    return 1
+
+
+def _first_index_on_file(world: World, bars: pd.DataFrame) -> int:
+    world.add(_with_two_indices(bars))
+    world.add(None, indices={"AAA": OTHER})
+    return 1
+
+
 CHANGES = [
     _new_session,
     _new_year,
@@ -243,6 +286,10 @@ CHANGES = [
     _new_session_of_an_adjusting_vendor,
     _vendor_that_adjusts_again,
     _delisted,
+    _correction_of_an_own_index,
+    _new_session_with_own_indices,
+    _another_index_on_file,
+    _first_index_on_file,
 ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _BATCH_SCHEMA = pa.schema(
     [
         ("ticker", pa.string()),
         ("is_index", pa.bool_()),
+        ("index_ticker", pa.string()),
         ("changed_from", pa.date32()),
         ("first_session", pa.date32()),
         ("first_bar_number", pa.int64()),
@@ -97,6 +98,7 @@ class FeatureRun:
         source: Bars of this source only; sources never mix.
         as_of: Bars known at that moment.
         index: The series to relate to; None for the mean of the day's tickers.
+        own_indices: Ticker -> the series to relate it to, where its instrument names one.
     """
 
     sql: FeatureSql
@@ -104,6 +106,12 @@ class FeatureRun:
     source: str
     as_of: datetime
     index: str | None = None
+    own_indices: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def index_tickers(self) -> list[str]:
+        """Every series that a ticker may be related to, sorted."""
+        return sorted({*self.own_indices.values(), *([self.index] if self.index else [])})
 
 
 @dataclass(frozen=True)
@@ -153,15 +161,16 @@ def begin(conn: DuckDBPyConnection, run: FeatureRun) -> None:
     conn.execute(run.sql.text("macros"))
     conn.execute("set variable source_name = $source", {"source": run.source})
     conn.execute("set variable as_of = $moment::timestamptz", {"moment": run.as_of.isoformat()})
-    conn.execute("set variable index_ticker = $index::varchar", {"index": run.index})
+    conn.execute("set variable index_tickers = $names::varchar[]", {"names": run.index_tickers})
 
 
-def set_batch(conn: DuckDBPyConnection, plans: Sequence[TickerPlan]) -> None:
-    """Build ``feature_batch``: what is wanted of which ticker."""
+def set_batch(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]) -> None:
+    """Build ``feature_batch``: what is wanted of which ticker, and what it is related to."""
     rows = [
         {
             "ticker": plan.ticker,
             "is_index": plan.is_index,
+            "index_ticker": run.own_indices.get(plan.ticker, run.index or ""),
             "changed_from": plan.changed_from or _FIRST_DAY,
             "first_session": plan.first_session or _FIRST_DAY,
             "first_bar_number": plan.first_bar_number,
@@ -188,7 +197,7 @@ def read_bars(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerP
         run: The run.
         plans: The batch, sorted by ticker.
     """
-    set_batch(conn, plans)
+    set_batch(conn, run, plans)
     (database,) = conn.execute("select current_database()").fetchall()[0]
     whole = {
         table: _WHOLE_HISTORY.format(database=database, table=table)
@@ -224,9 +233,11 @@ def keep_bars(conn: DuckDBPyConnection, file: Path) -> None:
         writer.write_table(bars)
 
 
-def take_bars(conn: DuckDBPyConnection, plans: Sequence[TickerPlan], file: Path) -> None:
+def take_bars(
+    conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan], file: Path
+) -> None:
     """Fill ``feature_batch`` and ``int_adjusted_bars`` from what ``keep_bars`` wrote."""
-    set_batch(conn, plans)
+    set_batch(conn, run, plans)
     with pa.memory_map(str(file)) as source:
         conn.register("int_adjusted_bars", pa.ipc.open_file(source).read_all())
 
@@ -242,10 +253,10 @@ def ticker_slices(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start = end
 
 
-def create(conn: DuckDBPyConnection, relation: str, select: str) -> None:
-    """Build a temporary relation from a select; a failure names it."""
+def create(conn: DuckDBPyConnection, relation: str, select: str, kind: str = "table") -> None:
+    """Build a temporary relation (table or view) from a select; a failure names it."""
     with named_failure(relation):
-        conn.execute(f"create or replace temp table {relation} as\n{select}")
+        conn.execute(f"create or replace temp {kind} {relation} as\n{select}")
 
 
 def replace_table(conn: DuckDBPyConnection, relation: str, table: pa.Table) -> None:

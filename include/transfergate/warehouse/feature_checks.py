@@ -96,8 +96,9 @@ def check_features(conn: DuckDBPyConnection, run: FeatureRun, tickers: Sequence[
     check_sql(conn, run)
     with feature_worker(conn, run) as worker:
         plans = [TickerPlan(ticker) for ticker in _longest(worker, run, tickers)]
-        if run.index and run.index not in tickers:
-            plans.append(TickerPlan(run.index, is_index=True))
+        related = {run.own_indices.get(plan.ticker, run.index) for plan in plans}
+        for name in sorted(related - {None, *(plan.ticker for plan in plans)}, key=str):
+            plans.append(TickerPlan(str(name), is_index=name not in tickers))
         read_bars(worker, run, sorted(plans, key=lambda plan: plan.ticker))
         worker.execute("alter table int_adjusted_bars rename to all_bars")
         create(worker, "int_adjusted_bars", _LAST_BARS.format(bars=_REAL_BARS))
@@ -114,10 +115,10 @@ def check_sql(conn: DuckDBPyConnection, run: FeatureRun) -> None:
         SnapshotError: As ``check_features``.
     """
     check_safe(conn, run.sql)
-    with feature_worker(conn, replace(run, index=None)) as worker:
+    with feature_worker(conn, replace(run, index=None, own_indices={})) as worker:
         bars = made_up_bars(3 * (run.sql.warm_up + run.params.z_window) + 200)
         plans = [TickerPlan(str(ticker)) for ticker in sorted(set(bars["ticker"].to_pylist()))]
-        set_batch(worker, plans)
+        set_batch(worker, run, plans)
         replace_table(worker, "int_adjusted_bars", bars)
         columns, expected = _check_worlds(worker, run, plans)
         everything = "from kept_bars order by ticker, session_date"
@@ -151,7 +152,7 @@ def _features(
 def _market(
     conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan], world: str
 ) -> pa.Table:
-    set_batch(conn, plans)
+    set_batch(conn, run, plans)
     create(conn, "int_adjusted_bars", world)
     return market_of_bars(conn, run)
 
@@ -234,7 +235,7 @@ def _check_restarts(
 
 
 def _of_one(conn: DuckDBPyConnection, run: FeatureRun, plan: TickerPlan) -> TickerFeatures:
-    set_batch(conn, [plan])
+    set_batch(conn, run, [plan])
     create(
         conn,
         "int_adjusted_bars",

@@ -13,6 +13,8 @@ from transfergate.storage import content_hash
 KEYS = ("ticker", "session_date")
 _SHARED = ("int_adjusted_bars", "int_market_sums", "int_index_returns", "int_bars")
 _OPTIONAL = ("int_running_sums", "int_smoothers")
+# Columns of the index in int_bars and int_running_sums, or an asterisk that may stand for them.
+_INDEX_COLUMNS = re.compile(r"\bindex_|\bproducts\b|\*\s*(,|from|exclude)", re.IGNORECASE)
 _WARM_UP = re.compile(r"^--\s*warm_up:\s*(\d{1,4})\s*$", re.MULTILINE)
 
 
@@ -39,6 +41,11 @@ class FeatureSql:
     def warm_up(self) -> int:
         """Bars before a row that its features depend on."""
         return max(self.warm_ups.values(), default=0)
+
+    @property
+    def relates(self) -> bool:
+        """Whether a feature reads the return of its ticker's index."""
+        return any(_INDEX_COLUMNS.search(self.text(name)) for name in self.names)
 
     @property
     def batch_relations(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from transfergate.errors import SnapshotError
+from transfergate.settings import FeatureParams
 from transfergate.warehouse.batch_bars import (
     STATES,
     FeatureRun,
@@ -30,19 +31,22 @@ from transfergate.warehouse.batch_bars import (
     ticker_slices,
 )
 from transfergate.warehouse.feature_sql import KEYS, FeatureSql
+from transfergate.warehouse.smoothers import COLUMNS as SMOOTHED
+from transfergate.warehouse.smoothers import smoothers
 from transfergate.warehouse.zscores import z_scores
 
 RESTART_BARS = 64
 """A restart point is kept at every bar whose number is a multiple of this."""
 
+_SCORED_AT_ONCE = 200_000
+
 MARKET_SCHEMA = pa.schema(
     [
+        ("index_ticker", pa.string()),
         ("session_date", pa.date32()),
         ("bars", pa.int64()),
         ("return_count", pa.int64()),
         ("total_e12", pa.decimal128(38, 0)),
-        ("declared_count", pa.int64()),
-        ("declared_total_e12", pa.decimal128(38, 0)),
     ]
 )
 
@@ -126,7 +130,7 @@ def compute_features(
     if file is None:
         read_bars(conn, run, plans)
     else:
-        take_bars(conn, plans, file)
+        take_bars(conn, run, plans, file)
     return features_of_bars(conn, run, plans)
 
 
@@ -134,10 +138,17 @@ def features_of_bars(
     conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]
 ) -> tuple[tuple[str, ...], list[TickerFeatures]]:
     """``compute_features`` of the bars that ``int_adjusted_bars`` holds already."""
-    for relation in run.sql.batch_relations:
-        create(conn, relation, run.sql.text(relation))
+    create(conn, "int_bars", run.sql.text("int_bars"))
+    smooth = "int_smoothers" in run.sql.batch_relations
+    names = ["ticker", "session_date", "open", "close", *(SMOOTHED if smooth else ())]
+    bars = conn.sql(f"select {', '.join(names)} from int_bars").to_arrow_table()
+    if smooth:
+        conn.register("int_smoothers", smoothers(bars, plans))
+    if "int_running_sums" in run.sql.batch_relations:
+        create(conn, "int_running_sums", run.sql.text("int_running_sums"))
+    for name in run.sql.names:
+        create(conn, name, run.sql.text(name), kind="view")
     columns = _feature_columns(conn, run.sql.names)
-    bars = conn.sql("select ticker, session_date, open, close from int_bars").to_arrow_table()
     values = np.empty((len(columns), bars.num_rows), np.int64)
     valid = np.empty(values.shape, np.bool_)
     row = 0
@@ -161,28 +172,54 @@ def _split(
     sessions = bars["session_date"].to_numpy().astype("datetime64[D]")
     prices = np.stack([bars[name].to_numpy() for name in ("open", "close")])
     points_of = dict(ticker_slices(points))
-    done = []
+    none = points.slice(0, 0).drop_columns(["ticker"])
+    wanted = []
     start = 0
     for ticker, part in ticker_slices(bars):
         plan, end = by_ticker[ticker], start + part.num_rows
-        scores = z_scores(
-            values[:, start:end], valid[:, start:end], run.params.z_window, run.params.z_clip
-        )
-        skip = plan.first_row - plan.first_bar_number
-        rows = slice(start + skip, end)
-        done.append(
-            TickerFeatures(
-                ticker,
-                sessions[rows],
-                prices[:, rows],
-                values[:, rows],
-                valid[:, rows],
-                scores[:, skip:],
-                points_of.get(ticker, points.slice(0, 0)).drop_columns(["ticker"]),
-            )
-        )
+        wanted.append((ticker, start, start + plan.first_row - plan.first_bar_number, end))
         start = end
-    return done
+    scores = _scores(values, valid, [rows for _, *rows in wanted], run.params)
+    return [
+        TickerFeatures(
+            ticker,
+            sessions[first:end],
+            prices[:, first:end],
+            values[:, first:end],
+            valid[:, first:end],
+            scored,
+            points_of[ticker].drop_columns(["ticker"]) if ticker in points_of else none,
+        )
+        for (ticker, _, first, end), scored in zip(wanted, scores, strict=True)
+    ]
+
+
+def _scores(
+    values: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.bool_],
+    tickers: Sequence[Sequence[int]],
+    params: FeatureParams,
+) -> list[npt.NDArray[np.float32]]:
+    """Score rows ``first … end`` of each ticker, whose bars begin at ``start``.
+
+    Short tickers of one length are scored at once: a call costs as much as some thousand values.
+    """
+    found: list[npt.NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(tickers)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (start, first, end) in enumerate(tickers):
+        before = min(first - start, params.z_window - 1)
+        groups.setdefault((before, end - first), []).append(number)
+    for (before, rows), members in groups.items():
+        at_once = max(1, _SCORED_AT_ONCE // max(1, len(values) * (before + rows)))
+        for place in range(0, len(members), at_once):
+            part = members[place : place + at_once]
+            spans = [slice(tickers[number][1] - before, tickers[number][2]) for number in part]
+            stacked = [np.concatenate([side[:, span] for span in spans]) if len(spans) > 1
+                       else side[:, spans[0]] for side in (values, valid)]  # fmt: skip
+            scored = z_scores(stacked[0], stacked[1], params.z_window, params.z_clip)[:, before:]
+            for number, own in zip(part, np.split(scored, len(part)), strict=True):
+                found[number] = own
+    return found
 
 
 def _restart_points(conn: DuckDBPyConnection, sql: FeatureSql) -> pa.Table:

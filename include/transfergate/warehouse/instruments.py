@@ -44,6 +44,16 @@ def list_instruments(
     return rows
 
 
+def own_indices(conn: duckdb.DuckDBPyConnection, source: str, moment: datetime) -> dict[str, str]:
+    """Ticker -> the index that its instrument names, as known at a moment; others are left out."""
+    rows = conn.execute(
+        "select ticker, index_ticker from instruments_as_of($source, $moment::timestamptz) "
+        "where index_ticker <> '' order by ticker",
+        {"source": source, "moment": moment.isoformat()},
+    ).fetchall()
+    return {str(ticker): str(index) for ticker, index in rows}
+
+
 _CURRENT = f"""
 select {", ".join(INSTRUMENT_SCHEMA.names)}
 from (

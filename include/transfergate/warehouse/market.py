@@ -1,4 +1,4 @@
-"""The market's return of each session, kept as sums, so that a change costs what it changes."""
+"""The returns that tickers are related to, kept as sums, so that a change costs what it changes."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from transfergate.warehouse.snapshot_files import BaseSnapshot
 
 _ADDED_UP = """
 select
+    index_ticker,
     session_date,
     sum(bars)::bigint as bars,
     sum(return_count)::bigint as return_count,
-    sum(total_e12)::decimal(38, 0) as total_e12,
-    sum(declared_count)::bigint as declared_count,
-    sum(declared_total_e12)::decimal(38, 0) as declared_total_e12
+    sum(total_e12)::decimal(38, 0) as total_e12
 from market_parts
-group by session_date
-having sum(bars) > 0 or sum(return_count) > 0 or sum(declared_count) > 0
-order by session_date
+group by index_ticker, session_date
+having sum(bars) > 0 or sum(return_count) > 0
+order by index_ticker, session_date
 """
-_FIRST_DIFFERENCE = """
-select min(session_date)
+_FIRST_DIFFERENCES = """
+select index_ticker, min(session_date)
 from returns_then
-full outer join int_index_returns as returns_now using (session_date)
+full outer join int_index_returns as returns_now using (index_ticker, session_date)
 where returns_then.index_return_e12 is distinct from returns_now.index_return_e12
+group by index_ticker
 """
 
 
@@ -84,7 +84,7 @@ def changed_market(
     changed: Mapping[str, date],
     bars_needed: int,
     folder: Path,
-) -> tuple[pa.Table, date | None, list[KeptBatch]]:
+) -> tuple[pa.Table, dict[str, date], list[KeptBatch]]:
     """Add to the sums of a base what changed tickers add now, less what they added then.
 
     Args:
@@ -100,8 +100,8 @@ def changed_market(
         folder: Where bars are kept, a file a batch, until their features are computed.
 
     Returns:
-        The sums; the first session whose return differs from the base's, None if none does; and
-        the batches of changed published tickers.
+        The sums; index ('' for the mean) -> first session whose return differs from the base's,
+        where one does; and the batches of changed published tickers.
     """
     plans = [
         replace(base.plan(ticker, day, bars_needed), is_index=is_index(ticker))
@@ -119,8 +119,8 @@ def changed_market(
         set_market(worker, run, base.market)
         worker.execute("create temp table returns_then as from int_index_returns")
         set_market(worker, run, market)
-        day: date | None = worker.execute(_FIRST_DIFFERENCE).fetchall()[0][0]
-    return market, day, batches
+        days: dict[str, date] = dict(worker.execute(_FIRST_DIFFERENCES).fetchall())
+    return market, days, batches
 
 
 def _kept_sums(
@@ -164,5 +164,8 @@ def _added_up(conn: DuckDBPyConnection, run: FeatureRun, parts: Sequence[pa.Tabl
 
 
 def _negative(part: pa.Table) -> pa.Table:
-    columns = [part["session_date"], *(pc.negate(part[name]) for name in part.column_names[1:])]
-    return pa.table(dict(zip(part.column_names, columns, strict=True))).cast(MARKET_SCHEMA)
+    keys = ("index_ticker", "session_date")
+    columns = {
+        name: part[name] if name in keys else pc.negate(part[name]) for name in part.column_names
+    }
+    return pa.table(columns).cast(MARKET_SCHEMA)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from transfergate.warehouse.changes import changed_tickers
 from transfergate.warehouse.connection import limit_memory
 from transfergate.warehouse.feature_checks import check_features
 from transfergate.warehouse.feature_sql import read_feature_sql
+from transfergate.warehouse.instruments import own_indices
 from transfergate.warehouse.loads import moment_of
 from transfergate.warehouse.market import changed_market, whole_market
 from transfergate.warehouse.snapshot_files import BaseSnapshot
@@ -41,7 +42,7 @@ from transfergate.warehouse.snapshot_writer import SnapshotPlan, write_snapshot
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = "2"  # of the files and the manifest; part of the id
+_LAYOUT = "3"  # of the files and the manifest; part of the id
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,14 @@ class SnapshotRequest:
     as_of: datetime | None = None
     resources: WarehouseParams = field(default_factory=WarehouseParams)
 
-    def is_index(self, ticker: str) -> bool:
-        """Index series are the declared one and all with a caret, unless somebody trades them."""
+    def series(self, run: FeatureRun) -> Callable[[str], bool]:
+        """What tells index series: those that a ticker is related to, and all with a caret.
+
+        One that somebody trades is none.
+        """
         traded = {*self.universe.sources, *self.universe.targets}
-        return ticker not in traded and (ticker == self.universe.index or ticker.startswith("^"))
+        named = {*run.index_tickers} - traded
+        return lambda name: name in named or (name.startswith("^") and name not in traded)
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,14 @@ def publish_snapshot(
     limit_memory(conn, request.resources.memory_limit_mb)
     run = _run(conn, request)
     bars = _bars(conn, request, run)
+    _check_indices(run, bars)
     key = _features_key(request, run)
     noted = _noted(conn, store, request, key, run.as_of)
     if noted and noted[1] == run.as_of:
         log.info("snapshot %s stands for these bars: nothing to do", noted[0].manifest["id"])
         return PublishedSnapshot(noted[0].manifest, created=False)
-    check_features(conn, run, [ticker for ticker in bars if not request.is_index(ticker)])
+    is_index = request.series(run)
+    check_features(conn, run, [ticker for ticker in bars if not is_index(ticker)])
 
     def write(folder: Path) -> str:
         kept = folder / "kept"
@@ -162,7 +169,8 @@ def _run(conn: DuckDBPyConnection, request: SnapshotRequest) -> FeatureRun:
         raise _no_bars(request)
     sql = read_feature_sql(request.sql_dir, request.features.names, request.features.extra_dir)
     as_of = moment_of(microseconds)
-    return FeatureRun(sql, request.features, request.source, as_of, request.universe.index)
+    related = own_indices(conn, request.source, as_of)
+    return FeatureRun(sql, request.features, request.source, as_of, request.universe.index, related)
 
 
 def _no_bars(request: SnapshotRequest) -> SnapshotError:
@@ -184,13 +192,29 @@ def _bars(conn: DuckDBPyConnection, request: SnapshotRequest, run: FeatureRun) -
     )
     if not tickers:
         raise _no_bars(request)
-    if all(map(request.is_index, tickers)):
+    if all(map(request.series(run), tickers)):
         raise SnapshotError(
             f"source {request.source!r}: all {len(tickers)} tickers are index series "
             f"({', '.join(list(tickers)[:5])}), expected at least one to trade: name it in "
             f"sources.{request.source}.universe.sources or targets"
         )
     return tickers
+
+
+def _check_indices(run: FeatureRun, bars: dict[str, int]) -> None:
+    missing = {
+        ticker: index
+        for ticker, index in run.own_indices.items()
+        if ticker in bars and index not in bars
+    }
+    if missing and run.sql.relates:
+        ticker, index = next(iter(missing.items()))
+        raise SnapshotError(
+            f"source {run.source!r}: the instruments of {len(missing)} tickers name an index that "
+            f"has no bars as of {run.as_of}, expected them beside the tickers: {ticker} names "
+            f"{index!r}. Nothing was published: ingest {', '.join(sorted({*missing.values()}))}, "
+            f"or leave index_ticker empty there for the source's index"
+        )
 
 
 def _features_key(request: SnapshotRequest, run: FeatureRun) -> str:
@@ -203,7 +227,10 @@ def _features_key(request: SnapshotRequest, run: FeatureRun) -> str:
         "z_window": run.params.z_window,
         "z_clip": run.params.z_clip,
         "index": run.index,
-        "traded_index": [name for name in traded if name.startswith("^") or name == run.index],
+        "index_tickers": run.index_tickers,
+        "traded_index": [
+            name for name in traded if name.startswith("^") or name in run.index_tickers
+        ],
         "warm_up": run.sql.warm_up,
     }
     return content_hash(run.sql.hash, json_bytes(settings), *(view.read_bytes() for view in views))
@@ -238,28 +265,26 @@ def _plan(
     noted: tuple[BaseSnapshot, datetime] | None,
     kept: Path,
 ) -> SnapshotPlan:
-    published = [ticker for ticker in bars if not request.is_index(ticker)]
+    is_index = request.series(run)
+    published = [ticker for ticker in bars if not is_index(ticker)]
     if noted is None:
-        market, batches = whole_market(conn, run, request.resources, bars, request.is_index, kept)
+        market, batches = whole_market(conn, run, request.resources, bars, is_index, kept)
         return SnapshotPlan(run, market, batches, published, _recent_from(market, run))
     base, base_as_of = noted
     changed = changed_tickers(conn, run, base_as_of)
+    for ticker, _ in own_indices(conn, run.source, base_as_of).items() ^ run.own_indices.items():
+        if ticker in bars:
+            changed[ticker] = date.min
     needed = run.sql.warm_up + run.params.z_window
-    market, market_from, batches = changed_market(
-        conn,
-        run,
-        request.resources,
-        bars,
-        request.is_index,
-        base,
-        base_as_of,
-        changed,
-        needed,
-        kept,
+    market, moved, batches = changed_market(
+        conn, run, request.resources, bars, is_index, base, base_as_of, changed, needed, kept
     )
+    if not run.sql.relates:
+        moved = {}
     plans = []
     for ticker in published:
-        days = [day for day in (changed.get(ticker), market_from) if day is not None]
+        related = run.own_indices.get(ticker, run.index or "")
+        days = [day for day in (changed.get(ticker), moved.get(related)) if day is not None]
         if days and (ticker in changed or base.has_rows_from(ticker, min(days))):
             plans.append(base.plan(ticker, min(days), needed))
     if plans != [plan for batch in batches for plan in batch.plans]:
@@ -287,7 +312,7 @@ def _settings(
 ) -> dict[str, Any]:
     return {
         "source": request.source,
-        "index": [ticker for ticker in bars if request.is_index(ticker)],
+        "index": list(filter(request.series(run), bars)),
         "index_return": run.index if run.index in bars else "equal_weight",
         "z_window": run.params.z_window,
         "z_clip": run.params.z_clip,

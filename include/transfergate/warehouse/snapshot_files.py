@@ -159,8 +159,18 @@ class BaseSnapshot:
         return pq.read_table(self.path(MARKET))
 
     @cached_property
-    def _points(self) -> dict[str, pa.Table]:
-        return dict(ticker_slices(pq.read_table(self.path(POINTS))))
+    def _points(self) -> tuple[pa.Table, npt.NDArray[np.int64], dict[str, tuple[int, int]]]:
+        """Restart points of all tickers, their bars' numbers, and ticker -> its rows."""
+        table = pq.read_table(self.path(POINTS)).combine_chunks()
+        rows, start = {}, 0
+        for ticker, part in ticker_slices(table):
+            rows[ticker] = (start, start + part.num_rows)
+            start += part.num_rows
+        return table.drop_columns(["ticker"]), table["bar_number"].to_numpy(), rows
+
+    @cached_property
+    def _planned(self) -> dict[tuple[str, date, int], TickerPlan]:
+        return {}
 
     @cached_property
     def _recent(self) -> dict[str, Rows]:
@@ -180,10 +190,11 @@ class BaseSnapshot:
 
     def points(self, ticker: str, before_bar: int | None = None) -> pa.Table:
         """Restart points of a ticker before a bar's number, without the ticker's column."""
-        found = self._points.get(ticker, self.no_points()).drop_columns(["ticker"])
-        if before_bar is None:
-            return found
-        return found.filter(pc.less(found["bar_number"], before_bar))
+        table, numbers, rows = self._points
+        start, end = rows.get(ticker, (0, 0))
+        if before_bar is not None:
+            end = start + int(np.searchsorted(numbers[start:end], before_bar))
+        return table.slice(start, end - start)
 
     def recent(self, ticker: str) -> Rows:
         """Recent rows of a ticker."""
@@ -219,6 +230,12 @@ class BaseSnapshot:
             changed_from: First session to compute.
             bars_needed: Bars before a row that its scores depend on.
         """
+        asked = (ticker, changed_from, bars_needed)
+        if asked not in self._planned:
+            self._planned[asked] = self._plan(*asked)
+        return self._planned[asked]
+
+    def _plan(self, ticker: str, changed_from: date, bars_needed: int) -> TickerPlan:
         first_row = self.rows_before(ticker, changed_from)
         usable = self.points(ticker, first_row - bars_needed)
         if not usable.num_rows:

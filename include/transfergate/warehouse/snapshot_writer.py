@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from transfergate.errors import SnapshotError
@@ -138,7 +137,7 @@ def _write_ticker(
     points = base.points(ticker, kept_rows) if base else None
     if found:
         now = found.restart_points
-        now = now.filter(pc.greater_equal(now["bar_number"], kept_rows or 0))
+        now = now.slice(int(np.searchsorted(now["bar_number"].to_numpy(), kept_rows or 0)))
         points = pa.concat_tables([points, now]) if points is not None else now
     settled = base.manifest["files"].get(ticker) if base else None
     if base and settled and base.recent_from == plan.recent_from:

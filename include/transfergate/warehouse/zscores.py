@@ -8,6 +8,7 @@ hugeint; sums wrap at 2^128, and differences of wrapped sums are right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,70 @@ def z_scores(values_e12: Array, valid: Array, window: int, clip: float) -> Array
 
 
 def _score(values: Array, valid: Array, window: int, clip: float) -> Array:
-    full = _window_sum(valid.astype(np.int64), window) == window
+    bits = 24 if window <= 128 else 23 if window <= 256 else 0
+    if bits and -(1 << 2 * bits) < values.min() and values.max() < 1 << 2 * bits:
+        score = _score_narrow(values, window, clip, bits)
+    else:
+        score = _score_wide(values, window, clip)
+    if not valid.all():
+        score[_window_sum(valid.astype(np.int64), window) != window] = np.nan
+    return score
+
+
+def _score_narrow(values: Array, window: int, clip: float, bits: int) -> Array:
+    """Scores of values below 2^(2 bits): their halves' squares, times window², fit one word."""
+    high, low = values >> bits, values & ((1 << bits) - 1)
+    sum_high, sum_low = _window_sum(high, window), _window_sum(low, window)
+    pairs = ((high, high, sum_high, sum_high), (high, low, sum_high, sum_low),
+             (low, low, sum_low, sum_low))  # fmt: skip
+    parts = []
+    for left, right, sum_left, sum_right in pairs:
+        part = _window_sum(left * right, window)
+        part *= window
+        part -= sum_left * sum_right
+        parts.append(part)
+    variance = _from_parts(parts, (2 * bits, bits + 1, 0))
+    constant = (variance[0] == 0) & (variance[1] <= window * (window - 1) * _CONSTANT_VARIANCE)
+    spread = variance[0].astype(np.float64)
+    spread *= _WORD
+    spread += variance[1]
+    spread *= window
+    spread /= window - 1
+    np.sqrt(spread, out=spread)
+    sum_high <<= bits
+    sum_high += sum_low
+    excess = window * values[:, window - 1 :]
+    excess -= sum_high
+    return _clipped(_word_to_double(excess), spread, constant, clip)
+
+
+def _from_parts(parts: Sequence[Array], shifts: Sequence[int]) -> Wide:
+    """Sum of signed words, each times a power of two."""
+    high, low = np.zeros_like(parts[0]), np.zeros(parts[0].shape, np.uint64)
+    for part, shift in zip(parts, shifts, strict=True):
+        high += part >> (64 - shift if shift else 63)
+        added = (part << shift).view(np.uint64)
+        low += added
+        high += low < added
+    return high.view(np.uint64), low
+
+
+def _word_to_double(value: Array) -> Array:
+    # As _to_double of a number whose high half is only its sign.
+    negative = value < 0
+    number = np.where(negative, ~value, value).astype(np.float64)
+    return np.where(negative, -number - 1.0, number)
+
+
+def _clipped(excess: Array, spread: Array, constant: Array, clip: float) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess /= spread
+    np.clip(excess, -clip, clip, out=excess)
+    excess[constant] = 0.0
+    return excess
+
+
+def _score_wide(values: Array, window: int, clip: float) -> Array:
     total = _wide_window_sum(_widen(values), window)
     squares = _wide_window_sum(_square(np.abs(values).view(np.uint64)), window)
     # n² times the variance, and n times (value - mean), as exact integers.
@@ -59,18 +123,16 @@ def _score(values: Array, valid: Array, window: int, clip: float) -> Array:
     excess = _subtract(_times(_widen(values[:, window - 1 :]), window), total)
     constant = (variance[0] == 0) & (variance[1] <= window * (window - 1) * _CONSTANT_VARIANCE)
     spread = np.sqrt(window * _to_double(variance) / (window - 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        score = np.clip(_to_double(excess) / spread, -clip, clip)
-    score[constant] = 0.0
-    score[~full] = np.nan
-    return score
+    return _clipped(_to_double(excess), spread, constant, clip)
 
 
 def _window_sum(values: Array, window: int) -> Array:
     running = np.cumsum(values, axis=1)
-    found = running[:, window - 1 :].copy()
-    found[:, 1:] -= running[:, :-window]
-    return found
+    found = running[:, window - 1 :]
+    result = np.empty_like(found)
+    result[:, 0] = found[:, 0]
+    np.subtract(found[:, 1:], running[:, :-window], out=result[:, 1:])
+    return result
 
 
 def _widen(values: Array) -> Wide:
