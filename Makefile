@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-store retrain up test check format golden drills bench charts lock clean
+.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots check format golden drills bench charts lock clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -63,6 +63,12 @@ setup-store: .venv-s3/.installed
 # Files stay whole, and all that starts an Airflow stays in one process and begins first: tests/conftest.py.
 test: setup-dev setup-store ## Every test that this machine can run, WORKERS at a time (PYTEST_ARGS=)
 	@exec $(BIN)/python -m pytest -rs -n '$(WORKERS)' --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-browser: setup-dev ## A person in Chromium before a real Airflow (needs Debian's chromium; PYTEST_ARGS=)
+	@exec $(BIN)/python -m pytest tests/browser -m browser -rs $(PYTEST_ARGS)
+
+screenshots: setup-dev ## docs/images anew, from the sample source's bars (needs Debian's chromium)
+	@exec $(BIN)/python -m tests.browser.screenshots
 
 check: setup-dev ## Format, lint, types, import rules, SQL lint
 	$(BIN)/ruff format --check .
