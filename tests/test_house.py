@@ -80,7 +80,7 @@ def test_every_import_of_the_package_is_a_declared_dependency():
     declared = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
     provided = {
         "airflow": "apache-airflow", "fastapi": "apache-airflow", "pendulum": "apache-airflow",
-        "jinja2": "apache-airflow",
+        "jinja2": "apache-airflow", "sqlalchemy": "apache-airflow", "starlette": "apache-airflow",
     }  # fmt: skip
     import sys
 
