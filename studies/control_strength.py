@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import resource
 import time
@@ -43,6 +44,8 @@ from transfergate.steps.planted import panel_rows
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
 from transfergate.transfer.pretraining import pretrain_family
 from transfergate.transfer.scoring import arm_paths, model_paths, reference_paths, test_window
+
+log = logging.getLogger(__name__)
 
 SESSIONS = (500, 1000, 2000)
 FEATURES = (4, 16, 32)
@@ -160,11 +163,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """All worlds; means and standard errors per cell, and the cells that miss the rule."""
     started, cpu = time.perf_counter(), _cpu_seconds()
     folds = folds_of(options.sessions)
-    asked = [(f, options.seed + w) for f in options.features for w in range(options.worlds)]
+    asked = [(f, options.seed + w) for w in range(options.worlds) for f in options.features]
     one = partial(world, kind=options.kind, folds=folds, n_seeds=options.seeds)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=spawn) as pool:
-        found = list(pool.map(one, *zip(*asked, strict=True)))
+        found = []
+        for (features, seed), cells in zip(
+            asked, pool.map(one, *zip(*asked, strict=True)), strict=True
+        ):
+            found.append(cells)
+            log.info("%d features, world %d: %s", features, seed, json.dumps(cells))
     worlds = {f: [r for (g, _), r in zip(asked, found, strict=True) if g == f] for f, _ in asked}
     cells = [cell_of(f, fold.number, own) for f, own in worlds.items() for fold in folds]
     return {
@@ -241,6 +249,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("transfergate").setLevel(logging.WARNING)
     result = run(options)
     print(json.dumps(result) if options.json else render(result))
     return 1 if result["missed"] else 0

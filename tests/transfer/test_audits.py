@@ -169,3 +169,27 @@ def test_flat_is_the_choice_where_none_is_positive(records: list[dict[str, Any]]
     for arm in ("finetuned", "scratch"):
         records[0]["arms"][arm].update(choice=None, validation_sharpe=[-0.1, 0.0, -0.2])
     assert audits.selection(records)["passed"] is True
+
+
+def test_the_choice_is_the_first_within_the_recorded_margin(records: list[dict[str, Any]]) -> None:
+    for arm in ("finetuned", "scratch"):
+        for record in records:
+            record["arms"][arm].update(
+                choice=0, validation_behind=[0.7, 0.0, 2.1], choice_margin=1.0
+            )
+    assert audits.selection(records)["passed"] is True
+    assert audits.budget_parity(records)["passed"] is True
+    records[0]["arms"]["scratch"]["choice"] = 1
+    assert audits.selection(records)["passed"] is False, "the best is not what the rule asks for"
+
+
+@pytest.mark.parametrize("margin", [0.0, None])
+def test_a_margin_for_one_arm_alone_is_no_parity(
+    records: list[dict[str, Any]], margin: float | None
+) -> None:
+    records[1]["arms"]["finetuned"]["choice_margin"] = 1.0
+    if margin is not None:
+        records[1]["arms"]["scratch"]["choice_margin"] = margin
+    audit = audits.budget_parity(records)
+    assert audit["passed"] is False
+    assert audit["figures"]["mismatch"]["figure"] == "choice_margin"

@@ -91,7 +91,7 @@ def test_the_recipe_covers_rule_features_market_network_budgets_and_folds():
             for group, value in (
                 ("market", base.market.model_copy(update={"cost_bps": 6.0})),
                 ("network", base.network.model_copy(update={"head_units": 3})),
-                ("pretrain", base.pretrain.model_copy(update={"regularisation": None})),
+                ("pretrain", base.pretrain.model_copy(update={"holdout_every": 3})),
                 ("finetune", base.finetune.model_copy(update={"n_seeds": 4})),
                 ("walk_forward", base.walk_forward.model_copy(update={"test_sessions": 21})),
             )

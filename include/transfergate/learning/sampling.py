@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transfergate.errors import NotEnoughData
 from transfergate.learning.embeddings import Embeddings
+from transfergate.learning.forecasts import Forecasts
 from transfergate.learning.tables import RewardTables
 from transfergate.market.draws import draw_below
 from transfergate.market.panel import Panel
@@ -84,6 +85,7 @@ class PathSampler:
         seeds: tuple[int, ...],
         input_noise: tuple[float, ...],
         turnover_bps: tuple[float, ...] = (),
+        forecasts: tuple[str, ...] = (),
     ) -> None:
         """Check that every slice has room.
 
@@ -96,6 +98,8 @@ class PathSampler:
             input_noise: Of each model, in standard deviations.
             turnover_bps: Of each model, cost per unit of turnover in the reward alone, above the
                 market's; left out, none.
+            forecasts: Of each model, whose forecasts stand for returns in its rewards
+                (``forecasts.py``); left out, nobody's.
 
         Raises:
             NotEnoughData: If a model's slice is shorter than one path in all of its rows.
@@ -108,6 +112,8 @@ class PathSampler:
         self._dear = torch.tensor(turnover_bps, device=panel.device) * 1e-4
         self._any_dear = any(turnover_bps)
         self._table = _start_table(executable, slices, optimiser)
+        places = [(one.rows, one.first, one.stop) for one in slices]
+        self._forecasts = Forecasts.of(panel, market, places, forecasts)
         self._seeds = np.array(seeds, dtype=np.uint64)[:, None]
         last = torch.tensor([s.stop - 2 for s in slices], device=panel.device)
         self._last = last[:, None]
@@ -155,6 +161,10 @@ class PathSampler:
         states = embeddings.take(models, rows, inside[:, decisions]) if embeddings else None
         dear = self._dear[models] if self._any_dear else None
         found = self._rewards(rows, sessions[:, decisions], inside[:, decisions], dear)
+        if self._forecasts and self._forecasts.any(models):
+            places = rows[:, None, :] * self._panel.n_sessions + inside[:, decisions]
+            seen, coins = x[:, decisions], draw.noise[models]
+            self._forecasts.rewrite(found[0], found[2], seen, places, models, coins, dear)
         return PathBatch(x, *found, rows, states)
 
     def last_read(self, draw: PathDraw, models: slice) -> Tensor:

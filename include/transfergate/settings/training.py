@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from transfergate.settings.algorithms import Algorithm, CloningParams, DqnParams, SampledParams
 from transfergate.settings.base import Params
+from transfergate.settings.regularisation import Regularisation as Regularisation
 
 
 class WalkForwardParams(Params):
@@ -107,37 +108,6 @@ _OPTIONS_READ = {
     "transformer": frozenset({"encoder_layers", "attention_heads", "attention_window"}),
     "resnet_lstm": frozenset({"conv_blocks", "conv_kernel"}),
 }
-
-
-class Regularisation(Params):
-    """One choice of the grid that both arms search; every strength of 0 is off."""
-
-    input_noise: float = Field(0.0, ge=0.0, description="standard deviations added to z-scores")
-    l1_first_layer: float = Field(
-        0.0, ge=0.0, description="on absolute first-layer weights, per gradient step"
-    )
-    group_lasso: float = Field(
-        0.0,
-        ge=0.0,
-        le=100.0,
-        description="length taken from each feature's row of the first layer, per unit of "
-        "learning rate and step; a row that reaches 0 is a feature that is not read",
-    )
-    weight_decay: float = Field(
-        0.0, ge=0.0, le=10.0, description="L2: shrinks all matrices by rate times this, per step"
-    )
-    dropout: float = Field(
-        0.0, ge=0.0, le=0.9, description="share of encoder outputs that the head misses in training"
-    )
-    turnover_penalty_bps: float = Field(
-        0.0,
-        ge=0.0,
-        le=500.0,
-        description="cost per unit of turnover in the training reward alone, above the market's",
-    )
-    l2_pull: float = Field(
-        0.0, ge=0.0, description="pull to the starting weights: the foundation's or the initial"
-    )
 
 
 class OptimiserParams(Params):
@@ -306,7 +276,15 @@ class FinetuneParams(Params):
         ),
         min_length=1,
         max_length=12,
-        description="choices that inner validation selects from, the same for both arms",
+        description="choices that inner validation selects from, the same for both arms; the most "
+        "restrained first",
+    )
+    choice_margin: float = Field(
+        0.0,
+        ge=0.0,
+        le=5.0,
+        description="standard errors by which a choice may be below the best in validation and "
+        "still be taken, if it comes earlier in the grid; 0: always the best",
     )
     n_seeds: int = Field(5, ge=1, le=50)
     tickers_per_task: int = Field(
@@ -317,3 +295,8 @@ class FinetuneParams(Params):
         description="tickers that one task trains in one stack at most; fewer while there are "
         "fewer than 8 tasks, so that these run side by side",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The margin came later than recipes; 0 is what they meant.
+        return {n: v for n, v in handler(self).items() if (n, v) != ("choice_margin", 0.0)}

@@ -17,9 +17,10 @@ class ArmRun:
     """One arm in one fold: its K seeds at the grid's choice, and what that choice was made on.
 
     Attributes:
-        choice: Index into the grid, or None for flat (no choice had a positive validation score).
+        choice: Index into the grid, or None for flat (``choosing.py``).
         validation_sharpe: Of the seed-mean validation returns, per grid choice, in grid order.
-        weights: The K chosen models, stacked; those of the best choice even when flat is chosen.
+        weights: The K chosen models, stacked; those of the preferred choice even where flat is
+            chosen.
         sessions: Sessions of the target ticker that training could read.
         env_steps: Environment steps of all trained models, counted while they trained.
         updates: Gradient updates of all trained models, counted likewise.
@@ -34,6 +35,8 @@ class ArmRun:
         learning_curve: Validation Sharpe ratio at each validation, mean over seeds, of the choice.
         collapsed: Chosen models that hold nothing throughout validation; they count like all
             others, in every mean and in every error.
+        validation_behind: By how many standard errors each choice is below the best in validation.
+        choice_margin: How many of them an earlier choice may be below the best.
         curves: How each seed learned (``curves.learning_curves``).
     """
 
@@ -56,4 +59,6 @@ class ArmRun:
     costs: tuple[float, str]
     learning_curve: tuple[float, ...]
     collapsed: int = 0
+    validation_behind: tuple[float, ...] = ()
+    choice_margin: float = 0.0
     curves: Mapping[str, Any] | None = None

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from transfergate.market.panel import Panel
 from transfergate.settings import FinetuneParams, MarketParams, NetworkParams
 from transfergate.storage import content_hash
 from transfergate.transfer.arm_runs import FINETUNED, SCRATCH, ArmRun
+from transfergate.transfer.choosing import preferred, taken, validated
 from transfergate.transfer.curves import learning_curves
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
@@ -268,23 +268,25 @@ def _choose(
     network: NetworkParams,
     params: FinetuneParams,
 ) -> ArmRun:
-    """Pick the grid choice by the Sharpe ratio of the seed-mean validation returns."""
+    """Pick the grid choice by the seed-mean validation returns, as ``choosing.py`` says."""
     weights = select_models(result.weights, members)
     scored = score_window(
         panel, weights, fold.validation, market, network, params.optimiser.burn_in_sessions
     )
     by_choice = scored.net_return.view(len(params.grid), params.n_seeds, -1)
-    sharpe = annualised_sharpe(by_choice.double().mean(1)).cpu().numpy()
-    best = int(np.argmax(sharpe))
-    chosen = list(range(best * params.n_seeds, (best + 1) * params.n_seeds))
+    found = validated(by_choice.double().mean(1).cpu().numpy())
+    index = preferred(found.behind, params.choice_margin)
+    chosen = list(range(index * params.n_seeds, (index + 1) * params.n_seeds))
     kept = [members[i] for i in chosen]
     curve = result.validation[:, kept].mean(1)
     return ArmRun(
         arm=arm,
         fold=fold,
         seeds=tuple(seeds[i] for i in kept),
-        choice=best if sharpe[best] > 0.0 else None,
-        validation_sharpe=tuple(float(value) for value in sharpe),
+        choice=taken(found.sharpe, found.behind, params.choice_margin),
+        validation_sharpe=found.sharpe,
+        validation_behind=found.behind,
+        choice_margin=params.choice_margin,
         weights=select_models(weights, chosen),
         sessions=int(panel.ready[0, fold.train.first : fold.train.stop].sum()),
         env_steps=int(result.meter.env_steps[members].sum()),

@@ -21,6 +21,8 @@ def arm_record(run: ArmRun, panel: Panel) -> dict[str, Any]:
     return {
         "choice": run.choice,
         "validation_sharpe": list(run.validation_sharpe),
+        "validation_behind": list(run.validation_behind),
+        "choice_margin": run.choice_margin,
         "seeds": list(run.seeds),
         "n_seeds": len(run.seeds),
         "n_choices": run.n_choices,
