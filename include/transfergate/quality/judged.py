@@ -26,7 +26,6 @@ class JudgedBatch:
         refused: Rows of a batch that was refused as a whole.
         waiting: Rows that were accepted and are not loaded, yet or for ever.
         released: Quarantined rows that a person let through since.
-        rules: Rules that were broken.
         sessions: First and last session, ISO.
         when: When it was loaded, or else judged; ISO, UTC.
     """
@@ -41,7 +40,6 @@ class JudgedBatch:
     refused: int
     waiting: int
     released: int
-    rules: int
     sessions: tuple[str | None, str | None]
     when: str
 
@@ -85,7 +83,6 @@ def _judged(report: dict[str, Any], loaded: bool, when: str, released: int) -> J
         refused=refused,
         waiting=0 if loaded else accepted,
         released=released,
-        rules=report["rules"],
         sessions=(report["first_session"], report["last_session"]),
         when=when,
     )
@@ -98,7 +95,6 @@ def _short(report: dict[str, Any]) -> dict[str, Any]:
         "refused": bool(report["refusals"]),
         "verdict": verdict,
         "tone": tone,
-        "rules": sum(not one["passed"] for one in report["expectations"]),
     }
 
 

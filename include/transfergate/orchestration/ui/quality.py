@@ -136,15 +136,14 @@ def _rows(store: ArtefactStore, batch_id: str) -> Path:
 def _batch_table(found: list[JudgedBatch]) -> Html:
     columns = [
         Column("Batch"),
-        Column("Source", choose=True),
+        Column("When", wide=True, note="Loaded, or else judged"),
+        Column("Source", wide=True, choose=True),
         Column("Verdict", choose=True),
         Column("Received", "number", wide=True),
-        Column("Loaded", "number"),
+        Column("Loaded", "number", wide=True),
         Column("Quarantined", "number", note="Rows set apart one by one"),
         Column("Refused", "number", wide=True, note="Rows of a batch that was refused as a whole"),
-        Column("Rules broken", "number", wide=True),
         Column("Sessions", wide=True),
-        Column("When", wide=True, note="Loaded, or else judged"),
     ]
     start = airflow_link(airflow_dag("ingest_daily_bars"), "ingest_daily_bars")
     return table(
@@ -173,14 +172,13 @@ def _row(one: JudgedBatch) -> Row:
     sessions = " … ".join(day for day in dict.fromkeys(one.sessions) if day)
     cells = (
         link(here, element("code", one.batch_id), data_testid="batch-link"),
+        Cell(moment(one.when), one.when),
         one.source,
         badge(one.verdict, tone, sign),
         Cell(f"{one.received:,}", one.received),
         Cell(f"{one.loaded:,}", one.loaded),
         Cell(quarantined, one.quarantined),
         Cell(refused, one.refused),
-        Cell(f"{one.rules:,}", one.rules),
         Cell(element("span", sessions, class_="moment"), one.sessions[1]),
-        Cell(moment(one.when), one.when),
     )
     return Row(cells, {"data_testid": "batch-row"})
