@@ -63,11 +63,7 @@ Written by `make bench`; do not edit. A ratio above 1 means that ours is better.
 under the command that makes it alone; what is measured, and each peer's settings, stand in that
 module's first lines and in the column of peers. Medians of at least three runs, ours and peers in
 turn; one core pinned is measured in CPU seconds (wall seconds where a peer uses processes), two
-cores in wall seconds. `>` marks a peer that was not there when its time was over.
-
-The machine is shared: training benchmarks ran at real-time priority (`chrt -f 10`), one at a time,
-with other people's work on the second core. Rates still vary by a fifth from one run to the next.
-Settings are chosen on other draws of the planted markets than those judged here."""
+cores in wall seconds. `>` marks a peer that was not there when its time was over."""
 
 
 def run(name: str, arguments: list[str]) -> dict[str, Any]:
@@ -125,8 +121,8 @@ def table(figures: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def render(results: dict[str, dict[str, Any]], machine: str) -> str:
-    lines = [*HEAD.splitlines(), "", f"Machine: {machine}."]
+def render(results: dict[str, dict[str, Any]], machine: str, note: str = "") -> str:
+    lines = [*HEAD.splitlines(), "", f"Machine: {machine}.", *(["", note] if note else [])]
     missed = []
     for name, result in results.items():
         figures = result["figures"]
@@ -172,6 +168,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=present, default=present)
     parser.add_argument("--quick", action="store_true", help="a smoke run: writes no page")
     parser.add_argument("--with", dest="more", default="", help="arguments of the benchmark itself")
+    parser.add_argument("--note", type=Path, help="text for the page's head: how it was measured")
     parser.add_argument("--render", action="store_true", help="only write the page anew")
     options = parser.parse_args()
     failed = []
@@ -191,7 +188,8 @@ def main() -> None:
     if not options.quick:
         files = {name: KEPT / f"{name}.json" for name in present}
         results = {name: json.loads(p.read_text()) for name, p in files.items() if p.exists()}
-        PAGE.write_text(render(results, machine()))
+        note = options.note.read_text().strip() if options.note else ""
+        PAGE.write_text(render(results, machine(), note))
         sys.stdout.write(f"{PAGE}\n")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}; run each alone to see why")
