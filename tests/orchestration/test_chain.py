@@ -107,7 +107,7 @@ def approve(home: Path, url: str, page: str) -> None:
     path = f"{url}/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
     question = httpx.get(path, headers=headers).json()
     assert question["subject"] == "Promote SHARED?"
-    assert "report.html" in question["body"]
+    assert "(/transfergate/evaluations/" in question["body"]
     assert question["defaults"] == ["Reject"]
     assert httpx.patch(path, json={"chosen_options": ["Approve"]}).status_code == 401
     answer = {"chosen_options": ["Approve"], "params_input": {}}

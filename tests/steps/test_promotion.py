@@ -218,7 +218,7 @@ def test_a_person_is_asked_about_what_would_move_and_nothing_moves_by_asking(set
     request = approvals.approval_request(settings, evaluation)
     assert tree(settings.artefact_root) == before
     assert (request["tickers"], request["subject"]) == (["GOOD"], "Promote GOOD?")
-    assert f"/transfergate/evaluations/{evaluation}/report.html" in request["body"]
+    assert f"/transfergate/evaluations/{evaluation})" in request["body"]
     assert "1 PROMOTE, 1 REJECT_NEGATIVE_TRANSFER" in request["body"]
     assert "| GOOD | `c1` | none: flat | " in request["body"]
     assert "within 72 hours" in request["body"]

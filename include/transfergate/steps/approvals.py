@@ -33,7 +33,7 @@ def approval_request(settings: Settings, evaluation_id: str) -> dict[str, Any]:
     counts = Counter(report["verdict"] for report in reports.values())
     hours = settings.approval.timeout_hours
     lines = [
-        f"[Report with pictures](/transfergate/evaluations/{evaluation_id}/report.html)",
+        f"[Report with pictures](/transfergate/evaluations/{evaluation_id})",
         "",
         ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
         "",
