@@ -88,7 +88,7 @@ def peers() -> list[Peer]:
     return [
         Peer(PeerConfig("SB3 PPO defaults", 1), 200.0, 100.0),
         Peer(PeerConfig("SB3 PPO 16 envs tuned", 16, arguments=tuned), 40.0, 30.0),
-        Peer(PeerConfig("SB3 PPO 64 envs", 64, arguments=large), 8.0, 10.0),
+        Peer(PeerConfig("SB3 PPO 64 envs batch 4032", 64, arguments=large), 8.0, 10.0),
         Peer(PeerConfig("SB3 PPO 64 envs best found", 64, arguments=best), None, 10.0),
         Peer(PeerConfig("SB3 PPO 64 envs usual discount", 64, arguments=usual), None, 10.0),
     ]
