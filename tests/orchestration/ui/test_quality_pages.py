@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from transfergate import steps
@@ -255,3 +255,23 @@ def test_data_docs_load_nothing_from_elsewhere_and_may_stand_in_a_frame(client, 
         for address in loads:
             path = "/".join(Path(page, address.split("?")[0]).parts)
             assert client.get(path).status_code == 200, f"{name} lacks {address}"
+
+
+def test_pages_read_an_object_store_too(installed, put_object, tmp_path, monkeypatch):
+    from transfergate.orchestration.ui import data, quality
+
+    settings, loaded, _ = installed
+    root = settings.artefact_root
+    put_object("shown")
+    for file in sorted(path for path in root.rglob("*") if path.is_file()):
+        put_object(f"shown/{file.relative_to(root)}", file.read_bytes())
+    there = settings.model_copy(update={"artefacts": "s3://shown", "home": tmp_path})
+    monkeypatch.setattr(data.settings, "load", lambda: there)
+    assert loaded in quality.batches()
+    assert 'data-testid="gx-link"' in quality.batch(loaded)
+    assert quality.quarantine(loaded).count('data-testid="quarantine-row"') == 4
+    page = Path(quality.data_docs_file(f"batches/{loaded}.html").path)
+    assert page.read_bytes() == (root / f"data_docs/batches/{loaded}.html").read_bytes()
+    for path in ("../batches", f"../batches/{loaded}/batch.json", "none.html", "/etc/passwd", ""):
+        with pytest.raises(HTTPException):
+            quality.data_docs_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,7 @@ router = guarded(BATCHES)
 
 TONES = {"ok": ("good", "✔"), "warning": ("warn", "▲"), "critical": ("bad", "✖")}
 BATCH_ID = re.compile(r"[0-9a-f]{8,64}")
+DOCS_PATH = re.compile(r"(\w[\w.-]*/)*\w[\w.-]*")  # nothing in it leads out of the folder
 NAME = 200  # characters of a filter at most
 
 _RECALLED: dict[Records, Recall] = {}
@@ -113,7 +115,13 @@ def quarantine_file(batch_id: str, ticker: Text = "", reason: Text = "") -> Stre
 @router.get("/data_docs/{path:path}")
 def data_docs_file(path: str) -> FileResponse:
     """One page of the data-quality reports."""
-    return serve(current()[1].store.path("data_docs"), path)
+    store = current()[1].store
+    if not store.location().startswith("s3://"):
+        return serve(store.path("data_docs"), path)
+    if DOCS_PATH.fullmatch(path):
+        with suppress(FileNotFoundError):
+            return FileResponse(store.local(f"data_docs/{path}"))
+    raise HTTPException(404, "there is no such page")
 
 
 def _report(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
@@ -127,10 +135,10 @@ def _report(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
 
 
 def _rows(store: ArtefactStore, batch_id: str) -> Path:
-    file = store.path(f"batches/{batch_id}/quarantine.parquet")
-    if not file.is_file():
-        raise HTTPException(404, "This batch has no file of quarantined rows.")
-    return file
+    try:
+        return store.local(f"batches/{batch_id}/quarantine.parquet")
+    except FileNotFoundError:
+        raise HTTPException(404, "This batch has no file of quarantined rows.") from None
 
 
 def _batch_table(found: list[JudgedBatch]) -> Html:
