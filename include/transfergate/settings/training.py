@@ -270,9 +270,9 @@ class FinetuneParams(Params):
     optimiser: OptimiserParams = OptimiserParams(n_validations=2)
     grid: tuple[Regularisation, ...] = Field(
         (
+            Regularisation(input_noise=1.0, forecast="lasso"),
+            Regularisation(input_noise=1.0, forecast="ridge"),
             Regularisation(input_noise=0.3),
-            Regularisation(input_noise=1.0),
-            Regularisation(input_noise=1.0, l1_first_layer=1e-2),
         ),
         min_length=1,
         max_length=12,
@@ -280,7 +280,7 @@ class FinetuneParams(Params):
         "restrained first",
     )
     choice_margin: float = Field(
-        0.0,
+        1.0,
         ge=0.0,
         le=5.0,
         description="standard errors by which a choice may be below the best in validation and "
@@ -295,8 +295,3 @@ class FinetuneParams(Params):
         description="tickers that one task trains in one stack at most; fewer while there are "
         "fewer than 8 tasks, so that these run side by side",
     )
-
-    @model_serializer(mode="wrap")
-    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # The margin came later than recipes; 0 is what they meant.
-        return {n: v for n, v in handler(self).items() if (n, v) != ("choice_margin", 0.0)}
