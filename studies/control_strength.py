@@ -168,11 +168,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=spawn) as pool:
         found = []
-        for (features, seed), cells in zip(
+        for (features, seed), single in zip(
             asked, pool.map(one, *zip(*asked, strict=True)), strict=True
         ):
-            found.append(cells)
-            log.info("%d features, world %d: %s", features, seed, json.dumps(cells))
+            found.append(single)
+            log.info("%d features, world %d: %s", features, seed, json.dumps(single))
     worlds = {f: [r for (g, _), r in zip(asked, found, strict=True) if g == f] for f, _ in asked}
     cells = [cell_of(f, fold.number, own) for f, own in worlds.items() for fold in folds]
     return {
