@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import FileResponse
 
@@ -22,6 +24,15 @@ def guarded(dag_id: str) -> APIRouter:
 def for_users() -> APIRouter:
     """A router for everybody who has logged in: style sheets and scripts, no data."""
     return APIRouter(dependencies=[Depends(get_user)])
+
+
+def _readable(user: GetUserDep) -> set[str]:
+    # Airflow's own dependency looks for the manager in its app's state; ours is another app.
+    return set(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))
+
+
+ReadableDags = Annotated[set[str], Depends(_readable)]
+"""Ids of the DAGs that the user may read, as an argument of a route."""
 
 
 def serve(root: Path, path: str, headers: dict[str, str] | None = None) -> FileResponse:

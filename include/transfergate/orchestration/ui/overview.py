@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.core_api.security import ReadableDagsFilterDep
 from fastapi.responses import HTMLResponse
 
 from transfergate.orchestration.ui import attention
 from transfergate.orchestration.ui.chain_state import DagState, dag_states, waiting_answers
 from transfergate.orchestration.ui.data import current
-from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
+from transfergate.orchestration.ui.guard import EVALUATIONS, ReadableDags, guarded
 from transfergate.orchestration.ui.links import airflow_dag, airflow_run, ours, report_of
 from transfergate.orchestration.ui.markup import (
     Html,
@@ -39,16 +38,15 @@ router = guarded(EVALUATIONS)
 
 
 @router.get("/", response_class=HTMLResponse)
-def overview(session: SessionDep, readable: ReadableDagsFilterDep) -> str:
+def overview(session: SessionDep, readable: ReadableDags) -> str:
     """Every ticker at a glance."""
     settings, records = current()
     now = datetime.now(UTC)
     sources = source_standings(records, settings, now.date())
     tickers = ticker_standings(records, settings, sources)
-    permitted = readable.value or set()
-    dags = dag_states(session, permitted)
+    dags = dag_states(session, readable)
     concerns = [
-        *attention.chain_concerns(dags, waiting_answers(session, permitted), now),
+        *attention.chain_concerns(dags, waiting_answers(session, readable), now),
         *attention.source_concerns(sources.values()),
         *attention.ticker_concerns(tickers),
     ]
