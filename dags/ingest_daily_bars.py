@@ -6,7 +6,9 @@ new revision, known from its load on. Running it again loads nothing twice.
 **When it runs.** On its schedule after every close, in exchange time (`schedules.ingest_cron`);
 by hand with the form; over past sessions as a backfill. A run by the clock or of a backfill asks
 for its own session and the days before it (`schedules.ingest_lookback_days`), so that late
-corrections come in. While it is paused no bars come in, and nothing below it starts.
+corrections come in; where the source is a closed record (`sample`, `synthetic`), a run by the
+clock asks for all of it, which loads nothing twice. While it is paused no bars come in, and
+nothing below it starts.
 
 **What it writes.** The landing zone (bars as received), a batch with its verdict and Data Docs
 (*Transfergate → Batches*), revisions in the warehouse. Then `build_features` starts by itself.
@@ -89,9 +91,14 @@ def ingest_daily_bars() -> None:
         """
         from transfergate import steps
         from transfergate.orchestration.schedules import own_moment, session_window
+        from transfergate.steps.standing import CLOSED_RECORDS
 
+        closed = SETTINGS.sources[params["source"]].kind in CLOSED_RECORDS
         start, end = session_window(
-            own_moment(dag_run), SETTINGS.schedules, params["start"], params["end"]
+            own_moment(dag_run, closed_record=closed),
+            SETTINGS.schedules,
+            params["start"],
+            params["end"],
         )
         asked = {key: params[key] for key in ("source", "tickers", "data")}
         resolved = steps.plan_ingest(settings.load(), start=start, end=end, **asked)

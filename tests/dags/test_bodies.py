@@ -69,6 +69,16 @@ def test_plan_takes_a_scheduled_runs_session_from_its_logical_date(asked, body):
     assert ti["plan"] == resolved
 
 
+@pytest.mark.parametrize(("source", "end"), [("sample", None), ("yahoo", "2026-01-05")])
+def test_a_scheduled_run_asks_a_closed_record_for_all_of_it(asked, body, source, end):
+    record = asked("plan_ingest", {"ticker_batches": []})
+    moment = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
+    run = SimpleNamespace(run_type="scheduled", logical_date=moment)
+    params = EMPTY["ingest_daily_bars"] | {"source": source}
+    body("ingest_daily_bars", "plan")(params=params, dag_run=run, ti=Pushed())
+    assert record[0]["end"] == end
+
+
 def test_load_announces_the_batch(asked, body):
     counts = {"batch_id": "b", "source": "sample", "received": 2, "loaded": 1, "quarantined": 1}
     record, events = asked("load_bars", counts), outlet_events()

@@ -66,3 +66,10 @@ def test_the_moment_that_a_form_gives_a_run_by_hand_is_not_its_session(run_type,
     moment = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
     run = SimpleNamespace(run_type=run_type, logical_date=moment)
     assert own_moment(run) == (moment if asked else None)
+
+
+@pytest.mark.parametrize(("run_type", "asked"), [("scheduled", False), ("backfill", True)])
+def test_a_closed_record_has_no_bars_of_tonight_but_may_be_filled_in(run_type, asked):
+    moment = datetime(2026, 1, 6, 4, 0, tzinfo=UTC)
+    run = SimpleNamespace(run_type=run_type, logical_date=moment)
+    assert own_moment(run, closed_record=True) == (moment if asked else None)

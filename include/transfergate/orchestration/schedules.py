@@ -29,13 +29,19 @@ def retrain_schedule(schedules: ScheduleParams) -> Any:
     return CronTriggerTimetable(cron, timezone=schedules.timezone)
 
 
-def own_moment(dag_run: Any) -> datetime | None:
-    """Logical date of a run by the clock or of a backfill; None for a run by hand.
+def own_moment(dag_run: Any, *, closed_record: bool = False) -> datetime | None:
+    """Logical date of a run by the clock or of a backfill; None where it says nothing of sessions.
 
-    Airflow's form gives a run by hand the present moment, which says nothing about sessions.
+    Airflow's form gives a run by hand the present moment. A record that is closed has no bars of
+    tonight: a run by the clock asks for all of it, where a window would be empty and refused.
+
+    Args:
+        dag_run: The run.
+        closed_record: Whether the source's bars end where they end, as the sample's do.
     """
     run_type = str(getattr(dag_run, "run_type", "")).rpartition(".")[2].lower()
-    return None if run_type == "manual" else dag_run.logical_date
+    by_hand = run_type == "manual" or (closed_record and run_type == "scheduled")
+    return None if by_hand else dag_run.logical_date
 
 
 def session_window(

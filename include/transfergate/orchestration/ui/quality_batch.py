@@ -41,7 +41,7 @@ def batch_page(store: ArtefactStore, report: Report, load: Report | None) -> str
             _refused(report["refusals"]),
             _counts(report, load),
             _ways(store, batch_id, load),
-            section("What failed", _failures(batch_id, failed)),
+            section("What failed", _failures(report, failed)),
             _quarantine(report),
             section("What was checked", _checked(report["expectations"])),
         )
@@ -76,7 +76,6 @@ def _counts(report: Report, load: Report | None) -> Html:
     received, set_apart = report["received"], report["quarantined"]
     refused = bool(report["refusals"])
     share = f" ({set_apart / received:.2%})" if received and set_apart and not refused else ""
-    sessions = " … ".join(day for day in (report["first_session"], report["last_session"]) if day)
     accepted = 0 if refused else report["accepted"]
     asked = f"{report['start'] or 'the first'} … {report['end'] or 'the last'}"
     return facts(
@@ -88,7 +87,8 @@ def _counts(report: Report, load: Report | None) -> Html:
             ("New revisions", f"{load['new_revisions']:,}" if load else ""),
             ("Unchanged", f"{load['unchanged']:,}" if load else ""),
             ("Tickers", f"{report['tickers']:,}"),
-            ("Sessions", sessions or "none"),
+            ("First session", report["first_session"]),
+            ("Last session", report["last_session"]),
             ("Asked for", asked),
             ("Calendar", report["calendar"]),
             ("Known from", moment(load["known_at"]) if load else ""),
@@ -117,17 +117,19 @@ def _ways(store: ArtefactStore, batch_id: str, load: Report | None) -> Html:
     return element("p", join(found, " "), class_="acts")
 
 
-def _failures(batch_id: str, failed: Sequence[Report]) -> Html:
+def _failures(report: Report, failed: Sequence[Report]) -> Html:
     if not failed:
         return element("p", "Nothing: every expectation was met.", class_="calm-state")
     items = []
+    # What a rule finds may stand in the quarantine under another's name, or not at all.
+    shown = {one["rule"] for one in report["quarantined_by_rule"]}
     for one in failed:
         tone, sign, meaning = SEVERITIES.get(one["severity"], SEVERITIES["info"])
         rows: object = ""
-        if one["rows"] and one["severity"] == "critical":
-            rows = link(rows_url(batch_id, reason=one["rule"]), "Show the rows")
+        if one["rule"] in shown:
+            rows = link(rows_url(report["batch_id"], reason=one["rule"]), "Show the rows")
         told = (
-            element("p", element("strong", f"Expected: {one['text']}")),
+            element("strong", f"Expected: {one['text']}"),
             element("p", f"Found: {one['found'] or 'otherwise'}. ", rows),
             element("p", element("code", one["rule"]), f" · {meaning}", class_="small"),
         )
