@@ -29,7 +29,7 @@ from transfergate.settings import (
 TICKERS = ("AAA", "BBB", "CCC", "TGT")
 
 
-def market_bars(n_sessions: int = 420, seed: int = 3) -> pd.DataFrame:
+def market_bars(n_sessions: int = 420, seed: int = 3, drift: float = 0.0) -> pd.DataFrame:
     """Random walks on real sessions, in the contract's columns, as a vendor would send them."""
     import exchange_calendars
 
@@ -38,7 +38,7 @@ def market_bars(n_sessions: int = 420, seed: int = 3) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     frames = []
     for ticker in TICKERS:
-        close = 50 * np.exp(np.cumsum(rng.normal(0, 0.015, n_sessions)))
+        close = 50 * np.exp(np.cumsum(rng.normal(drift, 0.015, n_sessions)))
         open_ = close * np.exp(rng.normal(0, 0.004, n_sessions))
         frames.append(
             pd.DataFrame(

@@ -26,13 +26,15 @@ from transfergate.warehouse import features
 from .conftest import market_bars, publish_features, small_settings
 
 Change = Callable[[list[PolicyPath]], Sequence[PolicyPath]]
+DRIFT = 0.005
+"""Of the prices a session: every arm buys, for a fault in one that holds nothing does not show."""
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """A home with features and a foundation, and their ids."""
     home = tmp_path_factory.mktemp("published") / "home"
-    settings = small_settings(home, market_bars())
+    settings = small_settings(home, market_bars(drift=DRIFT))
     _, features = publish_features(settings)
     foundation = steps.pretrain_foundation(settings, features["snapshot_id"])
     return home, features["snapshot_id"], foundation
@@ -42,7 +44,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]
 def settings(published: tuple[Path, str, str], tmp_path: Path) -> Settings:
     """A home of its own with the same artefacts."""
     shutil.copytree(published[0], tmp_path / "home")
-    return small_settings(tmp_path / "home", market_bars())
+    return small_settings(tmp_path / "home", market_bars(drift=DRIFT))
 
 
 def judged(settings: Settings, foundation: str) -> dict[str, Any]:
