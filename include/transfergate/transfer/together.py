@@ -137,7 +137,9 @@ def join_panels(panels: Sequence[Panel]) -> Panel:
                 f"tickers of one snapshot together"
             )
     names = ("features", "overnight", "intraday", "tradable", "ready")
-    joint: dict[str, Any] = {name: torch.cat([getattr(panel, name) for panel in panels]) for name in names}
+    joint: dict[str, Any] = {
+        name: torch.cat([getattr(panel, name) for panel in panels]) for name in names
+    }
     if any(panel.cost_rate is not None for panel in panels):
         default = torch.full_like(first.overnight, torch.nan)[:1]
         joint["cost_rate"] = torch.cat(
