@@ -62,7 +62,7 @@ setup-store: .venv-s3/.installed
 
 # Files stay whole, and all that starts an Airflow stays in one process and begins first: tests/conftest.py.
 test: setup-dev setup-store ## Every test that this machine can run, WORKERS at a time (PYTEST_ARGS=)
-	@exec $(BIN)/python -m pytest -rs -n '$(WORKERS)' --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -rs -n '$(WORKERS)' --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-browser: setup-dev ## A person in Chromium before a real Airflow (needs Debian's chromium; PYTEST_ARGS=)
 	@exec $(BIN)/python -m pytest tests/browser -m browser -rs $(PYTEST_ARGS)
