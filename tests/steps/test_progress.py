@@ -33,3 +33,11 @@ def test_a_resumed_training_counts_from_where_it_resumed(caplog: pytest.LogCaptu
         now[0] = 10.0
         report(progress(51))
     assert "51 of 100 (51 %), 200 steps/s, 8 min 10 s left" in caplog.records[0].getMessage()
+
+
+def test_before_the_first_validation_there_is_no_score(caplog: pytest.LogCaptureFixture):
+    unknown = torch.full((4,), -torch.inf)
+    with caplog.at_level(logging.INFO):
+        report = log_progress("teaching")
+        report(TrainingProgress(100, 100, torch.zeros(4), None, unknown, 2000))
+    assert "not validated yet (means over 4 models)" in caplog.records[0].getMessage()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -31,8 +32,8 @@ def log_progress(
         last[0] = now
         per_update = max(now - begun, 1e-9) / (progress.update - before[0])
         log.info(
-            "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; objective %+.2e, best "
-            "validation Sharpe %+.2f (means over %d models)",
+            "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; objective %+.2e, %s (means over %d "
+            "models)",
             what,
             progress.update,
             progress.n_updates,
@@ -40,8 +41,12 @@ def log_progress(
             progress.env_steps / per_update,
             duration((progress.n_updates - progress.update) * per_update),
             float(progress.objective.mean()),
-            float(progress.best_score.mean()),
+            _validated(float(progress.best_score.mean())),
             len(progress.best_score),
         )
 
     return report
+
+
+def _validated(score: float) -> str:
+    return f"best validation Sharpe {score:+.2f}" if math.isfinite(score) else "not validated yet"
