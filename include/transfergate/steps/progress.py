@@ -32,8 +32,8 @@ def log_progress(
         last[0] = now
         per_update = max(now - begun, 1e-9) / (progress.update - before[0])
         log.info(
-            "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; objective %+.2e, %s (means over %d "
-            "models)",
+            "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; "
+            "objective %+.2e, %s (means over %d models)",
             what,
             progress.update,
             progress.n_updates,
