@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from transfergate.evaluation.gate import finite, unjudged
-from transfergate.orchestration.ui import report
+from transfergate.orchestration.ui import report, report_ticker
 from transfergate.registry import Registry
 from transfergate.reporting import ArmSeries
 from transfergate.reporting.series import description
@@ -272,3 +272,19 @@ def test_500_tickers_are_one_light_page(client, home):
     assert (len(sizes), max(sizes) < 30_000) == (500, True)
     first = json.loads(gzip.decompress((charts / "00000.json.gz").read_bytes()))
     assert first["folds"][0]["name"] == "fold 0"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://anna:hush@mlflow:5000/", 'href="http://mlflow:5000/#/experiments/7/runs/r1"'),
+        ("postgresql://anna:hush@db/mlflow?password=hush", "--backend-store-uri postgresql://db/m"),
+        ("sqlite:////home/x/mlflow.db", "--backend-store-uri sqlite:////home/x/mlflow.db"),
+        ("javascript:alert(1)//", "<span title="),
+    ],
+)
+def test_who_reads_a_report_learns_no_password_of_mlflow(address, shown):
+    found = report_ticker._mlflow({"run_id": "r1", "experiment_id": "7"}, address)
+    assert shown in found
+    assert "hush" not in found
+    assert "anna" not in found

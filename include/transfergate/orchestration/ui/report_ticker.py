@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from transfergate.orchestration.ui.evaluations import Background, Evaluation
 from transfergate.orchestration.ui.links import ours
@@ -153,11 +154,19 @@ def _links(ticker: str, report: Mapping[str, Any], behind: Background, tracking_
 
 
 def _mlflow(tracked: Mapping[str, str] | None, tracking_uri: str) -> object:
-    """A link where MLflow is a server; else the run's id, for its own UI."""
+    """A link where MLflow is a server; else the run's id, for its own UI.
+
+    An address may hold a user and a password: these are not for whoever reads a report.
+    """
     if not tracked:
         return None
     run, experiment = tracked["run_id"], tracked["experiment_id"]
-    if tracking_uri.startswith(("http://", "https://")):
-        address = f"{tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
+    parts = urlsplit(tracking_uri)
+    shown = tracking_uri
+    if parts.netloc:
+        host = parts.netloc.rpartition("@")[2]
+        shown = parts._replace(netloc=host, query="", fragment="").geturl()
+    if parts.scheme in ("http", "https"):
+        address = f"{shown.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
         return element("a", version(run), href=address, target="_top", rel="noopener")
-    return element("span", version(run), title="mlflow ui --backend-store-uri " + tracking_uri)
+    return element("span", version(run), title="mlflow ui --backend-store-uri " + shown)
