@@ -148,6 +148,18 @@ def test_of_concurrent_promotions_one_wins_and_the_rest_change_nothing(tmp_path)
     assert len(registry.history("GOOG")) == 1
 
 
+def test_a_row_whose_answer_got_lost_is_recognised(registry, monkeypatch):
+    write = ArtefactStore.write_once
+    monkeypatch.setattr(
+        ArtefactStore, "write_once", lambda *asked: write(*asked) and write(*asked)
+    )  # as an object store does: the first answer is lost, the second says that it is there
+    promote(registry, "v1")
+    promote(registry, "v2")
+    assert registry.rollback("GOOG", "bob", NOON, "drawdown").version == "v1"
+    assert registry.tracking.aliases == {"transfergate.GOOG": "v1"}
+    assert len(registry.history("GOOG")) == 3
+
+
 def test_the_alias_is_repaired_from_history(registry):
     promote(registry, "v1")
     registry.tracking.aliases["transfergate.GOOG"] = "v3"

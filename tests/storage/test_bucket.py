@@ -20,6 +20,7 @@ from transfergate.evaluation.ledger import Ledger
 from transfergate.settings import Settings
 from transfergate.storage import ArtefactStore, open_store
 from transfergate.storage.bucket import BucketObjects
+from transfergate.storage.s3 import Bucket
 
 
 class Gateway:
@@ -198,6 +199,45 @@ def test_a_mark_sorts_before_what_is_staged(bucket) -> None:
     places = opened()._bucket.places("ledger")
     assert places == sorted(places)
     assert [place.split("/")[2][:8] for place in places] == [".publish", ".staged-", ".staged-"]
+
+
+def test_a_mark_whose_answer_never_came_names_what_is_there(
+    bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _ = bucket
+
+    def publish() -> tuple[str, bool]:
+        return opened().publish("ledger", lambda folder: (_fill(folder), "f")[1])
+
+    create = Bucket.create
+    with monkeypatch.context() as patch:
+
+        def lost(self: Bucket, place: str, content: bytes) -> bool:
+            create(self, place, content)
+            raise StorageUnavailable("no answer")
+
+        patch.setattr(Bucket, "create", lost)
+        with pytest.raises(StorageUnavailable, match="no answer"):
+            publish()
+    assert publish() == ("f", False)
+    assert [opened().read(key) for key in opened().keys("ledger")] == [b"1", b"2"]
+
+
+def test_a_folder_may_be_copied_before_its_publisher_has_kept_it(
+    bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _ = bucket
+    create = Bucket.create
+
+    def seen(self: Bucket, place: str, content: bytes) -> bool:
+        created = create(self, place, content)
+        opened().local("ledger/f/a")
+        return created
+
+    monkeypatch.setattr(Bucket, "create", seen)
+    store = opened()
+    assert store.publish("ledger", lambda folder: (_fill(folder), "f")[1]) == ("f", True)
+    assert (store.local("ledger/f") / "b").read_bytes() == b"2"
 
 
 def test_the_cache_may_be_deleted(bucket, tmp_path: Path) -> None:

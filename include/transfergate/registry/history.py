@@ -149,15 +149,14 @@ class ChampionHistory:
     def _create(self, row: ChampionRow) -> ChampionRow:
         key = f"champions/{row.ticker}/{row.number:06d}.json"
         try:
-            created = self.store.write_once(key, json_bytes(row.as_dict()))
-        except StorageConflict:
-            created = False
-        if not created:
+            # The same row may be there: a store that lost its answer was asked twice.
+            self.store.write_once(key, json_bytes(row.as_dict()))
+        except StorageConflict as error:
             raise RegistryError(
                 f"{row.ticker}: the champion was changed by somebody else at the same time "
                 f"({key} exists); this {row.action} changed nothing: look at "
                 f"`transfergate status {row.ticker}` and decide anew"
-            )
+            ) from error
         return row
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -107,21 +107,23 @@ class BucketObjects:
                 for path in sorted(content.rglob("*"))
                 if path.is_file()
             }
-            created = False
             try:
                 self._bucket.upload(files)
-                mark = json.dumps({"staged": staged}).encode()
-                # Where an answer got lost the mark is set twice: the one there may be our own.
-                created = self._bucket.create(f"{folder}/{_MARK}", mark)
-                created = created or self._staged_of(folder) == staged
-            finally:
-                if not created:
-                    with suppress(StorageUnavailable):
-                        self._bucket.delete(files)
+            except BaseException:
+                self._clear(files)
+                raise
+            mark = json.dumps({"staged": staged}).encode()
+            # Where an answer got lost the mark is set twice: the one there may be our own. Where
+            # none comes at all it may be too: what it may name is left.
+            created = self._bucket.create(f"{folder}/{_MARK}", mark)
+            created = created or self._staged_of(folder) == staged
             if created:  # kept: the next snapshot starts from this one
                 self._staged[folder] = staged
                 self._copy(folder).parent.mkdir(parents=True, exist_ok=True)
-                content.replace(self._copy(folder))
+                with suppress(OSError):  # whoever saw the mark may have begun to copy it there
+                    content.replace(self._copy(folder))
+            else:
+                self._clear(files)
             return name, created
 
     def local(self, key: str) -> Path:
@@ -139,6 +141,10 @@ class BucketObjects:
         # An object that may change is another copy after each change.
         version = sha256(f"{place} {self._bucket.head(place)}".encode()).hexdigest()[:32]
         return self._bucket.download(place, self._cache / "objects" / version / Path(place).name)
+
+    def _clear(self, places: Iterable[str]) -> None:
+        with suppress(StorageUnavailable):
+            self._bucket.delete(places)
 
     def _places(self, key: str) -> Iterator[str]:
         # Where an object may lie, the likeliest first: at its key, or in what was staged for a
