@@ -33,14 +33,17 @@
   };
 
   const explain = (error) => {
+    if (!error.status) return ["No answer came: load the page again to see what serves now."];
     if (error.status === 401) return ["You are not logged in any more: ", way(login, "log in"), "."];
     if (error.status === 403) return ["You may not start this DAG: ask somebody who may. Nothing was changed."];
     if (error.status === 404) return ["Airflow does not know the DAG: is its file parsed? Nothing was changed."];
     return [`Airflow refused: ${error.message}. Nothing was changed.`];
   };
 
+  const runLink = (run) => way(`${dag}/runs/${encodeURIComponent(run)}`, "the run");
+
   const follow = async (run) => {
-    const link = way(`${dag}/runs/${encodeURIComponent(run)}`, "the run");
+    const link = runLink(run);
     for (let second = 0; second < 300; second += 1) {
       const { state } = await ask(`/dagRuns/${encodeURIComponent(run)}`);
       if (state === "success") {
@@ -61,6 +64,7 @@
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const why = form.elements.why.value.trim();
+    let started = "";
     button.disabled = true;
     say("", "Asking Airflow …");
     try {
@@ -75,8 +79,13 @@
         method: "POST",
         body: JSON.stringify({ logical_date: null, conf }),
       });
-      await follow(run.dag_run_id);
+      started = run.dag_run_id;
+      await follow(started);
     } catch (error) {
+      if (started) {  // it goes on whether or not this page hears of it
+        say("warn", "The rollback was asked for, yet how it goes cannot be read: look at ", runLink(started), ".");
+        return;
+      }
       say("bad", ...explain(error));
       button.disabled = false;
     }
