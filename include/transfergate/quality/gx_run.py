@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import copy
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -95,7 +96,7 @@ class GxRun:
         self._suite.save()
 
     def publish(self) -> None:
-        """Render the page of the results."""
+        """Render the page of the results; what the vendor has sent is text there, never markup."""
         from great_expectations.data_context.types.resource_identifiers import (
             ExpectationSuiteIdentifier,
             ValidationResultIdentifier,
@@ -107,6 +108,7 @@ class GxRun:
             run_id=self._run_id,
             batch_identifier=self._result.batch_id,
         )
+        self._result.results = [_as_text(result) for result in self._result.results]
         self._context.validation_results_store.store_validation_results(
             suite_validation_result=self._result,
             suite_validation_result_identifier=shown,
@@ -114,6 +116,23 @@ class GxRun:
         )
         shown_pages: Any = [shown, suite]
         self._context.build_data_docs(resource_identifiers=shown_pages)
+
+
+def _as_text(result: Any) -> Any:
+    # Great Expectations writes values into its page as they are.
+    shown = copy(result)
+    shown.result = _escaped(result.result)
+    return shown
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {name: _escaped(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    return value
 
 
 def rules_in_order(expectations: list[Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from html.parser import HTMLParser
@@ -248,6 +249,8 @@ def test_data_docs_load_nothing_from_elsewhere_and_may_stand_in_a_frame(client, 
     for name in ("gx-link", "docs-link"):
         answer = client.get(found.testid(name)[0]["href"].removeprefix("/transfergate/"))
         assert "x-frame-options" not in answer.headers
+        assert SCRIPT not in answer.text, "a vendor's text would run with the reader's rights"
+        assert html.escape(SCRIPT) in answer.text
         loads = re.findall(r"<(?:script|link|img)[^>]*\s(?:src|href)=\"([^\"]+)\"", answer.text)
         assert loads
         assert not [address for address in loads if address.startswith(("http:", "https:", "//"))]
