@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transfergate.errors import MarketError, TransferGateError
+from transfergate.errors import MarketError, StorageUnavailable, TransferGateError
 from transfergate.evaluation.baselines import Path
 from transfergate.evaluation.gate.guards import MIN_CHAMPION_SESSIONS
 from transfergate.evaluation.ledger import RECORD, Ledger, fold_key
@@ -109,6 +109,8 @@ def audited(
     except MarketError as error:
         problem = str(error)
         log.warning("%s: champion's rows refused: %s", ticker, error)
+    except StorageUnavailable:  # else a candidate would not face the champion
+        raise
     except TransferGateError as error:
         log.warning("%s: champion not scored: %s", ticker, error)
     folds = [

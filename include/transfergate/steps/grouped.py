@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from transfergate.errors import NotEnoughData, TransferGateError
+from transfergate.errors import NotEnoughData, StorageUnavailable, TransferGateError
 from transfergate.learning import Checkpoint
 from transfergate.settings import Settings
 from transfergate.steps.finetuning import TickerRun
@@ -39,6 +39,9 @@ def finetune_group(
         "foundation_version", "n_foundations", "audits", "missing_sessions", "new_folds",
         "already"}`` with status ``trained``, ``no_folds`` (too short a history: nothing was
         trained) or ``failed`` (the reason says why).
+
+    Raises:
+        StorageUnavailable: If the object store is away; what was recorded is found again.
     """
     store = open_store(settings)
     manifest = read_foundation(store, foundation_version)
@@ -119,7 +122,9 @@ class _Job:
         self.run.store.discard(self.run.checkpoint_key)
 
     def refuse(self, error: TransferGateError) -> None:
-        """Put a defect of this ticker into its result."""
+        """Put a defect of this ticker into its result; a store that is away is no defect of it."""
+        if isinstance(error, StorageUnavailable):
+            raise error
         self.task = None
         self.result["reason"] = str(error)
         if isinstance(error, NotEnoughData):
@@ -144,6 +149,8 @@ def _train(settings: Settings, store: ArtefactStore, jobs: Sequence[_Job]) -> No
                 checkpoint=Checkpoint(store, key),
                 on_progress=log_progress(f"fine-tuning {shown}"),
             )
+        except StorageUnavailable:
+            raise
         except TransferGateError as error:
             log.warning("training %s together failed, now one by one: %s", shown, error)
         else:
