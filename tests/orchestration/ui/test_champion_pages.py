@@ -9,7 +9,7 @@ import pytest
 from fastapi import HTTPException
 
 from tests.made_records import chain
-from transfergate.orchestration.ui import attention, champions, lineage, overview
+from transfergate.orchestration.ui import attention, champions, lineage, overview, runs
 from transfergate.orchestration.ui.chain_state import DagState, RunState, Waiting
 from transfergate.orchestration.ui.data import current
 from transfergate.registry.history import ChampionHistory
@@ -17,6 +17,7 @@ from transfergate.steps.standing import source_standings, ticker_standings
 
 NOW = datetime(2024, 4, 9, 12, tzinfo=UTC)
 EVIL = "<img src=x onerror=alert(1)>"
+BOTH = {"ingest_daily_bars", "finetune_tickers"}
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_ticker_that_is_not_there_is_not_found(made, show, ticker):
 @pytest.mark.parametrize("batch", ["none", "../batches/b1", ".."])
 def test_a_batch_that_is_not_there_is_not_found(made, batch):
     with pytest.raises(HTTPException) as refused:
-        lineage.of_batch(batch)
+        lineage.of_batch(batch, BOTH)
     assert refused.value.status_code == 404
 
 
@@ -83,7 +84,7 @@ def test_text_from_histories_reports_and_records_is_escaped(made):
         champions.champions(),
         champions.champion("AAA"),
         lineage.of_champion("AAA"),
-        lineage.of_batch("b1"),
+        lineage.of_batch("b1", BOTH),
     ):
         assert EVIL not in shown
 
@@ -105,9 +106,24 @@ def test_lineage_leads_from_the_files_to_the_champion_by_links(made):
 
 
 def test_a_batch_leads_on_to_its_champions(made):
-    shown = lineage.of_batch("b1")
+    shown = lineage.of_batch("b1", BOTH)
     assert 'href="/transfergate/lineage/champion/AAA"' in shown
     assert shown.count('data-testid="move-row"') == 2  # a2 serves, a1 did
+
+
+def test_who_may_read_batches_alone_sees_no_verdict_or_champion_behind_one(made):
+    shown = lineage.of_batch("b1", {"ingest_daily_bars"})
+    assert "<code>5a</code>" in shown
+    assert "the right to read finetune_tickers" in shown
+    for told in ("AAA", "BBB", "negative transfer", "Sharpe", "anna", "move-row"):
+        assert told not in shown
+
+
+def test_who_may_read_pre_training_alone_sees_no_candidates_of_a_foundation(made):
+    shown = runs._foundation("f1", {"pretrain_foundation"})
+    assert "<code>f1</code>" in shown
+    assert "Candidates" not in shown
+    assert "Candidates" in runs._foundation("f1", BOTH)
 
 
 def standing(made):

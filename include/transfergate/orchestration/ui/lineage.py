@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Card, Stage, flow
-from transfergate.orchestration.ui.guard import BATCHES, EVALUATIONS, guarded
+from transfergate.orchestration.ui.guard import BATCHES, EVALUATIONS, ReadableDags, guarded
 from transfergate.orchestration.ui.links import ours, report_of
 from transfergate.orchestration.ui.markup import Html, element, empty, join, link, section
 from transfergate.orchestration.ui.moves import moves_table, put_there, who
@@ -56,8 +56,8 @@ def of_champion(ticker: str) -> str:
 
 
 @batches.get("/lineage/batch/{batch_id}", response_class=HTMLResponse)
-def of_batch(batch_id: str) -> str:
-    """What was made of a batch."""
+def of_batch(batch_id: str, readable: ReadableDags) -> str:
+    """What was made of a batch; who may not read verdicts and champions sees none here either."""
     _, records = current()
     known = {batch.batch_id for batch in records.batches()}
     found = descent(records, batch_id) if batch_id in known else None
@@ -68,8 +68,17 @@ def of_batch(batch_id: str) -> str:
     held, learnt = len(found.snapshots), len(found.champions)
     lead = (
         f"Loaded from {found.batch.source}. {count(held, 'feature snapshot')} "
-        f"{'holds' if held == 1 else 'hold'} its bars; {count(learnt, 'champion')} that "
-        f"{'serves' if learnt == 1 else 'serve'} now learnt from them."
+        f"{'holds' if held == 1 else 'hold'} its bars"
+    )
+    if EVALUATIONS not in readable:
+        lead += (
+            f". To see candidates, verdicts and champions takes the right to read {EVALUATIONS}."
+        )
+        drawing = flow(_forwards(found)[:3], title)
+        return page(title, drawing, active="batches", trail=trail, lead=lead)
+    lead += (
+        f"; {count(learnt, 'champion')} that {'serves' if learnt == 1 else 'serve'} now learnt "
+        f"from them."
     )
     moved = sorted((*found.champions, *found.former), key=lambda row: row.when, reverse=True)
     body = [flow(_forwards(found), title)]

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Stage, flow
+from transfergate.orchestration.ui.guard import EVALUATIONS, ReadableDags
 from transfergate.orchestration.ui.lineage import candidate_card, foundation_card, snapshot_card
 from transfergate.orchestration.ui.links import ours
 from transfergate.orchestration.ui.markup import empty, link
@@ -44,7 +45,7 @@ def of_dag(dag_id: str) -> Response:
 
 
 @runs.get("/runs/{dag_id}/{run_id:path}", response_model=None)
-def of_run(dag_id: str, run_id: str, session: SessionDep) -> Response:
+def of_run(dag_id: str, run_id: str, session: SessionDep, readable: ReadableDags) -> Response:
     """Lead from a run's tab to what that run made."""
     if dag_id not in (*CHAIN, *BY_HAND):
         return _foreign(dag_id)
@@ -62,7 +63,7 @@ def of_run(dag_id: str, run_id: str, session: SessionDep) -> Response:
         stages = [Stage("Feature snapshots", [snapshot_card(one) for one in made])]
         return HTMLResponse(page("What this run made", flow(stages, "What this run made")))
     if dag_id == "pretrain_foundation" and (trained := found.get("pretrain")):
-        return HTMLResponse(_foundation(str(trained[0])))
+        return HTMLResponse(_foundation(str(trained[0]), readable))
     return HTMLResponse(page("What this run made", _nothing(session, dag_id, run_id)))
 
 
@@ -85,7 +86,7 @@ def _returned(session: Session, dag_id: str, run_id: str) -> dict[str, list[Any]
     return found
 
 
-def _foundation(version: str) -> str:
+def _foundation(version: str, readable: set[str]) -> str:
     _, records = current()
     foundation = records.foundation(version)
     if foundation is None:
@@ -95,8 +96,9 @@ def _foundation(version: str) -> str:
     stages = [
         Stage("Feature snapshot", [snapshot_card(snapshot)] if snapshot else []),
         Stage("Foundation", [foundation_card(foundation)]),
-        Stage("Candidates", [candidate_card(one) for one in children], "none yet"),
     ]
+    if EVALUATIONS in readable:
+        stages.append(Stage("Candidates", [candidate_card(one) for one in children], "none yet"))
     return page("What this run made", flow(stages, "What this run made"))
 
 
