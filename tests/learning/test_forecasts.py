@@ -17,6 +17,7 @@ from transfergate.learning.forecasts import (
     LASSO_SHARE,
     RIDGE_PENALTIES,
     Forecasts,
+    _coins,
     lasso,
     ridge,
 )
@@ -76,6 +77,17 @@ def test_features_that_never_move_are_not_read():
     x[:, 1] = 0.0
     assert lasso(x, y)[1] == 0.0
     assert np.isfinite(ridge(x, y)).all()
+
+
+def test_coins_of_sessions_and_paths_know_nothing_of_each_other():
+    draws = torch.arange(3000)[None] * 7
+    coins = _coins(draws, 60)[0]
+    assert set(coins.unique().tolist()) == {-1.0, 1.0}
+    assert abs(coins.mean()) < 0.02
+    together = (coins @ coins.T / 3000).fill_diagonal_(0.0)
+    assert together.abs().max() < 0.1, "of two sessions, over paths"
+    for apart in (1, 2, 13, 100):
+        assert abs((coins[:, apart:] * coins[:, :-apart]).mean()) < 0.02
 
 
 def test_nothing_after_the_slice_changes_what_is_learnt_from():

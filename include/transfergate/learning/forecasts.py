@@ -145,10 +145,13 @@ class Forecasts:
 
 
 def _coins(draws: Tensor, sessions: int) -> Tensor:
-    # 1 or -1 by path and session, (S, D, B): one bit of a multiplicative hash (Knuth 6.4).
+    # 1 or -1 by path and session, (S, D, B): a bit of a hash that mixes twice. A single product
+    # walks in equal steps from session to session, and its bits come round again.
     when = torch.arange(1, sessions + 1, device=draws.device)[None, :, None]
-    mixed = (draws[:, None, :] + when * 40_503) * 2_654_435_761
-    return ((mixed >> 31) % 2 * 2 - 1).float()
+    mixed = (draws[:, None, :] + when * 2_654_435_761) & 0xFFFF_FFFF
+    for _ in range(2):
+        mixed = ((mixed >> 16) ^ mixed) * 0x045D_9F3B & 0xFFFF_FFFF
+    return ((mixed >> 16) % 2 * 2 - 1).float()
 
 
 def _fit(panel: Panel, met: dynamics.Outcomes, place: Place, kind: str) -> Floats:
