@@ -61,9 +61,10 @@ HEAD = """# Benchmarks
 
 Written by `make bench`; do not edit. A ratio above 1 means that ours is better. Each table stands
 under the command that makes it alone; what is measured, and each peer's settings, stand in that
-module's first lines and in the column of peers. Medians of at least three runs, ours and peers in
-turn; one core pinned is measured in CPU seconds (wall seconds where a peer uses processes), two
-cores in wall seconds. `>` marks a peer that was not there when its time was over."""
+module's first lines and in the column of peers. Medians of the runs that the command asks for
+(`--rounds`, three by default), ours and peers in turn; one core pinned is measured in CPU seconds
+(wall seconds where a peer uses processes), two cores in wall seconds. `>` marks a peer that was not
+there when its time was over."""
 
 
 def run(name: str, arguments: list[str]) -> dict[str, Any]:
