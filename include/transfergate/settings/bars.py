@@ -42,7 +42,7 @@ class SyntheticParams(Params):
 
     seed: int = Field(7, ge=0)
     kind: Literal["ar", "regime", "trend", "volume"] = "volume"
-    n_sources: int = Field(8, ge=1, le=500)
+    n_sources: int = Field(4, ge=1, le=500)
     n_sessions: int = Field(1700, ge=100, le=20_000)
     strength: float = Field(0.70, ge=0.0, lt=1.0, description="AR coefficient or its analogue")
     daily_volatility: float = Field(0.015, gt=0.0, le=0.2)
