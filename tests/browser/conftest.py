@@ -13,8 +13,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.market import environment, write_bars
 from tests.browser.person import LAPTOP, Person, launch
+from transfergate.orchestration import embedded
 from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.embedded import EmbeddedAirflow
+from transfergate.orchestration.processes import interruptible
 from transfergate.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +25,9 @@ REMAINS = ROOT / "var" / "browser"
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def pictures() -> Path:
-    """An empty folder for screenshots."""
+    """An empty folder for screenshots; what earlier runs have left is gone."""
     folder = REMAINS / "pages"
     shutil.rmtree(REMAINS, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -41,6 +43,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def airflow(home: Path) -> Iterator[EmbeddedAirflow]:
     """Airflow as ``make up`` starts it: a fresh database, every DAG of the chain paused."""
+    embedded.START_SECONDS = 600.0  # a failure is not a slow machine
+    interruptible()
     write_bars(home / "bars")
     with EmbeddedAirflow(Settings(home=home), environment(home)) as running:
         running.start_scheduler()
@@ -93,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and HERE in item.path.parents:
         values = getattr(item, "funcargs", {})
         name = re.sub(r"\W+", "-", f"{item.name}-{report.when}")
-        kept = [str(path) for path in _keep(values.get("person"), name)]
+        kept = [str(path) for path in _keep(values.get("person") or values.get("logged_in"), name)]
         logs = getattr(values.get("airflow"), "logs", "none")
         report.sections.append(("what is left", f"seen: {kept}\nAirflow's logs: {logs}"))
     return report
@@ -110,3 +114,11 @@ def _keep(person: Person | None, name: str) -> list[Path]:
         pages.append(REMAINS / f"{name}-{number}.html")
         pages[-1].write_text(f"<!-- {frame.url} -->\n{frame.content()}")
     return [picture, *pages]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was measured: a figure that nobody reads is not worth its seconds."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(value)

@@ -131,8 +131,8 @@ class Person:
         assert answer.value.ok
         expect(card.get_by_role("checkbox").first).to_be_checked(timeout=PATIENCE)
 
-    def open_form(self, dag_id: str) -> Locator:
-        """Open a DAG's trigger form from the list of DAGs, all of its parts unfolded."""
+    def open_form(self, dag_id: str, part: str) -> Locator:
+        """Open a DAG's trigger form from the list of DAGs, and unfold a part of it."""
         self.see_dags()
         self.page.locator(f"a[href='/dags/{dag_id}']").first.click()
         self.page.wait_for_url(f"**/dags/{dag_id}")
@@ -140,10 +140,15 @@ class Person:
         button.first.click()
         form = self.page.get_by_role("dialog")
         form.locator("button[aria-expanded]").nth(1).wait_for()
-        folded = form.locator("button[aria-expanded=false]").filter(has_not_text="Advanced Options")
-        for _ in range(folded.count()):
-            folded.first.click()
+        self.unfold(form, part)
         return form
+
+    def unfold(self, form: Locator, part: str) -> None:
+        """Unfold a part of a form; Airflow folds the others."""
+        header = form.get_by_role("button", name=part, exact=True)
+        if header.get_attribute("aria-expanded") != "true":
+            header.click()
+        expect(header).to_have_attribute("aria-expanded", "true")
 
     def send_form(self, form: Locator) -> str:
         """Press the form's button; returns the id of the run that it made."""
@@ -157,6 +162,8 @@ class Person:
 
     def see_pages(self, section: str = "Overview") -> FrameLocator:
         """Go to a section of our pages by Airflow's navigation bar, then by ours."""
+        if "/plugin/" in self.page.url:  # there already: the link would leave the frame as it is
+            self.see_dags()
         self.page.get_by_role("link", name="Transfergate").first.click()
         navigation = self.frame.get_by_role("navigation", name="Transfergate")
         navigation.get_by_role("link", name=section).click()
