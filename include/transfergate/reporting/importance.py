@@ -31,7 +31,8 @@ def importance(report: Mapping[str, Any]) -> str:
         '<th scope="col">positions changed</th>'
     )
     return (
-        '<div class="scroll"><table class="bars"><caption>What the fine-tuned policies lose '
+        '<div class="scroll" tabindex="0" role="group" aria-label="What each feature is worth">'
+        '<table class="bars"><caption>What the fine-tuned policies lose '
         f"without each feature</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(_row(row, scale) for row in rows)}</tbody></table></div>"
         f'<p class="note small">{_note(found, len(found["features"]) - len(rows))}</p>'

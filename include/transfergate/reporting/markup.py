@@ -37,7 +37,8 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], note
     )
     more = f'<p class="note small">{escape(note)}</p>' if note else ""
     return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>{more}"
     )
 

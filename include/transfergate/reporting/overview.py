@@ -78,7 +78,8 @@ def forest(evaluation: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
         f'<section aria-labelledby="all"><h2 id="all">Difference by ticker</h2>'
         f'<p class="note" id="forest-note">{forest_words(pooled, limit)}</p>{picture}'
         f'<div class="tools" data-for="forest" hidden></div>'
-        f'<div class="scroll"><table id="forest" class="forest" aria-describedby="forest-note" '
+        f'<div class="scroll" tabindex="0" role="group" aria-label="Differences by ticker">'
+        f'<table id="forest" class="forest" aria-describedby="forest-note" '
         f'style="{_band(scale, limit)}"><caption class="hidden">Difference of Sharpe ratios by '
         f"ticker</caption><thead>{_head(scale, pooled)}</thead><tbody>{rows}</tbody></table></div>"
         f'<div class="pages" data-for="forest" hidden></div></section>'
