@@ -70,5 +70,5 @@ def _report(name: str, number: int, arms: dict[str, ArmSeries]) -> dict[str, Any
         | {"n_seeds": 3, "first_session": str(days[0]), "last_session": str(days[-1])}
         | {"correlation": 0.5, "posterior_better": 0.9, "posterior_worse": 0.0}
         | {"delta_shrunken": delta / 2, "se_shrunken": 0.2, "candidate": content_hash(name)}
-        | {"recipe": None, "incumbent": None}
+        | {"recipe": None, "incumbent": None, "missing_sessions": 0}
     )
