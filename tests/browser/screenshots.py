@@ -112,11 +112,10 @@ def report(person: Person) -> None:
 def curves(person: Person) -> None:
     """Equity of all arms of one ticker, in Airflow's frame."""
     report(person)
-    pages = person.frame
-    pages.get_by_test_id("tickers-table").get_by_role("link", name=TICKER).click()
-    chart = pages.get_by_test_id("equity-chart")
-    chart.locator("svg").first.wait_for()
+    opened = person.frame.get_by_test_id("ticker-report").filter(has_text=TICKER)
+    chart = opened.get_by_test_id("equity-chart")
     chart.evaluate("node => node.closest('figure').scrollIntoView({block: 'start'})")
+    chart.locator("svg path").nth(10).wait_for(state="attached")
 
 
 def quality(person: Person) -> None:
