@@ -62,6 +62,7 @@ EACH = {
     "dropout": 0.4,
     "turnover_penalty_bps": 20.0,
     "l2_pull": 0.1,
+    "forecast": "lasso",
 }
 
 

@@ -23,9 +23,11 @@ from transfergate.orchestration.progress import Progress
 from transfergate.orchestration.rest import ChainError
 from transfergate.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 480.0
+"""Seconds for one run of the chain, of which an idle machine takes a quarter."""
 COMMAND = [sys.executable, "-m", "transfergate.orchestration.retrain", "--source", "synthetic"]
 TINY = {
     # A strong rule that two steps from scratch do not find and pre-training does: one promotion.
@@ -68,7 +70,7 @@ def retrain(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=PATIENCE,
     )
 
 
@@ -85,7 +87,7 @@ def retrain_and_approve(home: Path, *arguments: str) -> str:
         [*COMMAND, *arguments], cwd=ROOT, env=environment(home), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    timer = threading.Timer(240, process.kill)
+    timer = threading.Timer(PATIENCE, process.kill)
     timer.start()
     assert process.stdout is not None
     lines = []

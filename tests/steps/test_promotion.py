@@ -353,7 +353,7 @@ def test_the_report_is_one_offline_page(settings, results):
     judged = judging.judge(settings, "f1", results)
     with open(judged["report"], encoding="utf-8") as file:
         page = file.read()
-    assert page.count("<svg") == 6  # of two tickers: intervals, equity and drawdown
+    assert page.count("<svg") == 8  # intervals of two tickers; equity, drawdown, position of each
     assert "prefers-color-scheme" in page
     assert "http" not in page
     content = page.split("</style>")[1].split("<script>")[0]
