@@ -23,7 +23,7 @@ TICKERS = ("SRC01", "SRC02", "SRC03", "SRC04", "SRC05", "^SYN")
 @pytest.fixture(scope="session")
 def clean() -> pd.DataFrame:
     """Six tickers of 120 sessions each without a defect; never change it in place."""
-    source = SyntheticSource(SyntheticParams(n_sessions=120))
+    source = SyntheticSource(SyntheticParams(n_sources=8, n_sessions=120))
     frame = source.fetch(TICKERS, None, None).to_pandas()
     return frame.assign(session_date=pd.to_datetime(frame["session_date"]))
 
