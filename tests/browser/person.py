@@ -117,6 +117,9 @@ class Person:
     def see_dags(self) -> None:
         """Go to the list of DAGs by the navigation bar."""
         self.page.get_by_role("link", name="Dags", exact=True).first.click()
+        # A DAG's own page has a link to itself, so that the link alone does not say where we are.
+        self.page.wait_for_url(lambda url: urlsplit(url).path == "/dags")
+        self.page.get_by_role("heading", name=re.compile(r"^\d+ Dags?$")).wait_for()
         self.page.locator("a[href='/dags/ingest_daily_bars']").first.wait_for()
 
     def switch_on(self, dag_id: str) -> None:
