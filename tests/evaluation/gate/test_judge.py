@@ -261,6 +261,21 @@ def test_a_crippled_control_is_flagged(judge_one, arms_world, rng):
     assert any("ridge" in reason for reason in report["reasons"] if "WEAK" in reason)
 
 
+def test_seeds_that_repeat_each_other_are_flagged(judge_one, arms_world, rng):
+    def flagged(arms):
+        return [reason for reason in judge_one(arms)["reasons"] if "REPEATED SEEDS" in reason]
+
+    arms = arms_world(rng, base=1.0, edge=1.0)
+    finetuned, scratch = arms["finetuned"].copy(), arms["scratch"].copy()
+    assert not flagged(arms)
+    finetuned[2] = finetuned[0]
+    assert not flagged(arms | {"finetuned": finetuned})
+    scratch[2] = scratch[0]
+    assert "seeds 2 " in flagged(arms | {"finetuned": finetuned, "scratch": scratch})[0]
+    finetuned[[0, 2]] = scratch[[0, 2]] = 0.0
+    assert not flagged(arms | {"finetuned": finetuned, "scratch": scratch})
+
+
 @pytest.mark.parametrize(("n", "flagged"), [(1, True), (3, True), (4, False), (None, False)])
 def test_few_foundations_make_the_verdict_conditional(judge_one, better, n, flagged):
     foundations = None if n is None else {"TGT": n}
@@ -359,6 +374,10 @@ DEFECTS = {
     "no ticker": (
         lambda t: replace(t, "ticker", pa.array([None, *["TGT"] * (t.num_rows - 1)])),
         ["ticker", "row 1"],
+    ),
+    "padded ticker": (
+        lambda t: replace(t, "ticker", pa.array([*["TGT"] * (t.num_rows - 1), "TGT "])),
+        ["ticker", "'TGT '", "blanks"],
     ),
 }
 

@@ -68,6 +68,14 @@ def check_columns(table: pa.Table, *, text: bool = False) -> Returns:
             f"returns: {pc.sum(nameless).as_py()} rows have no ticker, first in row "
             f"{pc.index(nameless, True).as_py() + 1}; fill it in"
         )
+    padded = pc.not_equal(result["ticker"], pc.utf8_trim_whitespace(result["ticker"]))
+    if pc.any(padded).as_py():
+        first = pc.index(padded, True).as_py()
+        raise GateInputError(
+            f"returns: {pc.sum(padded).as_py()} rows have blanks around their ticker, first "
+            f"{result['ticker'][first].as_py()!r} in row {first + 1}; expected the bare name, or "
+            f"one ticker's record falls in two; strip them"
+        )
     for name in ("arm", "session_date", "fold"):
         if result[name].null_count:
             bad[name] = pc.is_null(result[name]).to_numpy(zero_copy_only=False)

@@ -62,6 +62,7 @@ class Measurement:
         correlation: Of the two arms' returns; None if one is flat.
         identical: The arms are one but for scale, or both flat.
         constant: Arms whose return never changes and is not 0: no Sharpe ratio.
+        repeated_seeds: Seeds whose returns, in both arms, are those of an earlier one.
         ruined: Trained arms of which a seed lost everything, with the first session of that.
         guards: See :mod:`transfergate.evaluation.gate.guards`.
         control: Strength of the control.
@@ -83,6 +84,7 @@ class Measurement:
     correlation: float | None
     identical: bool
     constant: tuple[str, ...]
+    repeated_seeds: tuple[int, ...]
     ruined: dict[str, str]
     guards: dict[str, guarding.Guard | None]
     control: dict[str, guarding.Control | None]
@@ -150,6 +152,7 @@ def measure(
         correlation=correlation(finetuned, scratch),
         identical=difference.identical,
         constant=tuple(arm for arm in ("finetuned", "scratch") if _constant_not_zero(series[arm])),
+        repeated_seeds=record.repeated_seeds(),
         ruined=record.ruined(),
         guards=guarding.evaluate_guards(record, zero_shot, params.zero_shot_guard),
         control=guarding.control_strength(record),

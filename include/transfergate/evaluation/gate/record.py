@@ -80,6 +80,17 @@ class TickerRecord:
                 found[arm] = str(self.dates[int(lost.argmax())])
         return found
 
+    def repeated_seeds(self) -> tuple[int, ...]:
+        """Seeds that traded, and in both arms returned what an earlier seed did."""
+        pairs = np.concatenate((self.finetuned, self.scratch), axis=1)
+        seen: set[bytes] = set()
+        found = []
+        for seed, pair in enumerate(pairs):
+            if pair.any() and pair.tobytes() in seen:
+                found.append(seed)
+            seen.add(pair.tobytes())
+        return tuple(found)
+
 
 _SEEDS = {
     True: "0 to K-1, each paired between finetuned and scratch",

@@ -203,6 +203,12 @@ def _warnings(measured: Measurement) -> list[str]:
         for name, control in measured.control.items()
         if control is not None and control.weak
     ]
+    if measured.repeated_seeds:
+        reasons.append(
+            f"REPEATED SEEDS: seeds {', '.join(map(str, measured.repeated_seeds))} returned, in "
+            f"both arms and on every session, what an earlier seed did. If they are copies, the "
+            f"luck of training is larger than the standard error says: train each by itself."
+        )
     if measured.foundations is not None and measured.foundations < MIN_FOUNDATIONS:
         reasons.append(
             f"CONDITIONAL ON FOUNDATION: the folds rest on {measured.foundations} independent "
