@@ -103,7 +103,23 @@ def test_links_lead_somewhere_also_after_a_later_run(site):
 
 def test_no_page_names_a_content_network(site):
     for page in site.rglob("*.html"):
-        assert not re.search(r"(src|integrity)=\"https?:|cdn|unpkg", page.read_text()), page
+        assert not re.search(
+            r"(src|integrity)=\"https?:|url\(['\"]?https?:|cdn|unpkg", page.read_text()
+        ), page
+
+
+def test_every_page_can_be_dark(site):
+    for page in [
+        *site.glob("*.html"),
+        *site.glob("batches/**/*.html"),
+        *site.glob("gx/**/b*.html"),
+    ]:
+        found = Loads()
+        found.feed(page.read_text())
+        beside = {Path(target).name for target in found.loaded}
+        assert "theme.js" in beside, page
+        styles = [(page.parent / t).read_text() for t in found.loaded if t.endswith(".css")]
+        assert any(':root[data-theme="dark"]' in style for style in styles), page
 
 
 def test_failing_rows_are_shown_with_their_values(site):
@@ -155,7 +171,7 @@ def test_the_quarantine_page_holds_every_row_and_runs_nothing_that_a_batch_says(
     rows = split_rows(bars_table(frame), validation)[1]
     released = {7: {"who": "Ada", "why": "it is so", "known_at": "2021-01-04T22:00:00+00:00"}}
     page = store.read(write_quarantine_page(store, report, rows, released)).decode()
-    assert page.count("</script>") == 2
+    assert page.count("</script>") == 3  # theme, browser of the rows, and the rows
     (text,) = re.findall(r'id="data">(.*?)</script>', page)
     data = json.loads(text)
     shown = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]

@@ -18,7 +18,7 @@ from transfergate.storage import ArtefactStore
 _ASSETS = Path(__file__).parent / "assets"
 _LOCAL = (
     *("bootstrap.min.css", "bootstrap.bundle.min.js", "jquery.min.js", "icons.css"),
-    *("pages.css", "quarantine.js"),
+    *("pages.css", "quarantine.js", "gx.css", "theme.js"),
 )
 _REPLACED = {
     "/bootstrap.min.css": "bootstrap.min.css",
@@ -33,6 +33,8 @@ _REMOTE_TAG = re.compile(
 _REMOTE_LOGO = re.compile(r"src=\"https?://[^\"]*/logo-long\.png[^\"]*\"")
 # Great Expectations counts one folder too few for it.
 _ICON = re.compile(r"href=\"(?:\.\./)*static/images/favicon\.ico\"")
+# Its own dark style knows tables only, and fetches a picture from a network.
+_HALF_DARK = re.compile(r"/\* some css overrides for dark mode\s*\*/.*?(?=</style>)", re.DOTALL)
 _GX = f"{SITE}/gx"
 
 
@@ -75,6 +77,12 @@ def _keep(store: ArtefactStore, key: str, content: bytes) -> None:
 
 def _local(page: str, up: str) -> str:
     page = _REMOTE_TAG.sub(partial(_local_tag, up), page)
+    page = _HALF_DARK.sub("", page)
+    ours = (
+        f'<link rel="stylesheet" href="{up}assets/gx.css">'
+        f'<script src="{up}assets/theme.js"></script>'
+    )
+    page = page.replace("</head>", f"{ours}</head>", 1)
     page = _ICON.sub(f'href="{up}gx/static/images/favicon.ico"', page)
     return _REMOTE_LOGO.sub(f'src="{up}gx/static/images/logo-long.png"', page)
 

@@ -23,6 +23,7 @@ def page(title: str, body: Sequence[str], up: str, scripts: Sequence[str] = ()) 
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><link rel="stylesheet" href="{up}assets/pages.css">'
+        f'<script src="{up}assets/theme.js"></script>'
         f"{loaded}</head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
