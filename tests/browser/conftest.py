@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 from tests.browser.market import environment, write_bars
 from tests.browser.person import LAPTOP, Person, launch
-from transfergate.orchestration import embedded
+from transfergate.orchestration import embedded, follow
 from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.embedded import EmbeddedAirflow
 from transfergate.orchestration.processes import interruptible
@@ -21,7 +21,9 @@ from transfergate.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 REMAINS = ROOT / "var" / "browser"
-"""Pictures of the pages, and of what a failing test saw."""
+"""Pictures of the pages; after a failure what was seen, and Airflow's logs."""
+LOG_LINES = 40
+"""Shown of each of Airflow's logs after a failure; all of it is kept."""
 HERE = Path(__file__).parent
 
 
@@ -43,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def airflow(home: Path) -> Iterator[EmbeddedAirflow]:
     """Airflow as ``make up`` starts it: a fresh database, every DAG of the chain paused."""
-    embedded.START_SECONDS = 600.0  # a failure is not a slow machine
+    embedded.START_SECONDS = follow.HAND_OVER_SECONDS = 600.0  # a failure is not a slow machine
     interruptible()
     write_bars(home / "bars")
     with EmbeddedAirflow(Settings(home=home), environment(home)) as running:
@@ -92,28 +94,45 @@ def person(logged_in: Person) -> Iterator[Person]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Keep what the person saw, and say where Airflow's logs are."""
+    """Keep what every tab showed and what Airflow logged; show the end of its logs."""
     report = yield
     if report.failed and HERE in item.path.parents:
         values = getattr(item, "funcargs", {})
         name = re.sub(r"\W+", "-", f"{item.name}-{report.when}")
-        kept = [str(path) for path in _keep(values.get("person") or values.get("logged_in"), name)]
-        logs = getattr(values.get("airflow"), "logs", "none")
-        report.sections.append(("what is left", f"seen: {kept}\nAirflow's logs: {logs}"))
+        seen = _keep_pages(values.get("browser"), name)
+        report.sections.append(("what the tabs showed", "\n".join(seen) or "no tab was open"))
+        if (home := values.get("home")) is not None:
+            report.sections += _keep_logs(home / "airflow" / "logs")
     return report
 
 
-def _keep(person: Person | None, name: str) -> list[Path]:
-    if person is None:
-        return []
-    REMAINS.mkdir(parents=True, exist_ok=True)
-    picture = REMAINS / f"{name}.png"
-    person.page.screenshot(path=picture)
-    pages = []
-    for number, frame in enumerate(person.page.frames):
-        pages.append(REMAINS / f"{name}-{number}.html")
-        pages[-1].write_text(f"<!-- {frame.url} -->\n{frame.content()}")
-    return [picture, *pages]
+def _keep_pages(browser: Browser | None, name: str) -> list[str]:
+    kept = []
+    tabs = [page for context in browser.contexts for page in context.pages] if browser else []
+    for number, page in enumerate(tabs):
+        stem = REMAINS / f"{name}-{number}"
+        try:
+            page.screenshot(path=stem.with_suffix(".png"), timeout=30_000)
+            frames = "\n".join(f"<!-- {frame.url} -->\n{frame.content()}" for frame in page.frames)
+            stem.with_suffix(".html").write_text(frames)
+        except (Error, OSError) as error:  # what failed the test is to be told, not this
+            kept.append(f"{page.url}: no picture: {error}")
+        else:
+            kept.append(f"{page.url}: {stem}.png, .html")
+    return kept
+
+
+def _keep_logs(logs: Path) -> list[tuple[str, str]]:
+    """Copies below ``REMAINS``, and the last lines of each process's log."""
+    shutil.copytree(logs, REMAINS / "logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    return [
+        (f"end of {REMAINS / 'logs' / path.name}", "\n".join(_tail(path)))
+        for path in sorted(logs.glob("*.log"))
+    ]
+
+
+def _tail(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()[-LOG_LINES:]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

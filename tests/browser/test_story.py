@@ -23,7 +23,7 @@ from transfergate.orchestration.embedded import EmbeddedAirflow
 from transfergate.orchestration.follow import follow_chain
 from transfergate.orchestration.progress import Progress
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 TRAINED = "finetune_tickers"
 
@@ -173,6 +173,9 @@ def test_the_batch_shows_its_counts_and_opens_its_data_docs(
     expect(counts).to_contain_text(str(N_WRONG))
     pages.get_by_test_id("gx-link").first.click()
     expect(pages.locator("body")).to_contain_text("Expectation Validation Result")
+    for scheme, background in (("dark", "rgb(20, 23, 29)"), ("light", "rgb(255, 255, 255)")):
+        person.page.emulate_media(color_scheme=scheme)
+        expect(pages.locator("body")).to_have_css("background-color", background)
 
 
 def test_the_quarantine_shows_wrong_rows_as_text_and_gives_them_as_csv(

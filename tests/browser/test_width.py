@@ -15,16 +15,17 @@ from tests.browser.person import LAPTOP, PHONE, Person
 from transfergate.orchestration.embedded import EmbeddedAirflow
 from transfergate.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 SECONDS = 20.0
 """Of a first paint: ten times what it is to be on a quiet machine (2 s), for those that are not."""
 LOOKS = [
-    ("laptop", LAPTOP, "light"),
-    ("laptop", LAPTOP, "dark"),
-    ("phone", PHONE, "light"),
-    ("phone", PHONE, "dark"),
+    ("laptop", LAPTOP, "light", True),
+    ("laptop", LAPTOP, "dark", False),
+    ("phone", PHONE, "light", False),
+    ("phone", PHONE, "dark", True),
 ]
+"""Each with whether axe-core looks too: both sizes and both schemes, each once."""
 PAINT = """() => new Promise((resolve) => {
   const found = () => performance.getEntriesByName("first-contentful-paint")[0];
   const wait = () => (found() ? resolve(found().startTime) : setTimeout(wait, 50));
@@ -82,7 +83,7 @@ def test_500_tickers_are_searched_sorted_and_turned(person: Person, paths: dict[
     expect(head).to_have_attribute("aria-sort", "descending")
 
 
-@pytest.mark.parametrize(("device", "size", "scheme"), LOOKS)
+@pytest.mark.parametrize(("device", "size", "scheme", "judged"), LOOKS)
 def test_every_page_fits_and_is_accessible(
     newcomer: Callable[..., Person],
     logged_in: Person,
@@ -91,6 +92,7 @@ def test_every_page_fits_and_is_accessible(
     device: str,
     size: dict[str, int],
     scheme: str,
+    judged: bool,
 ) -> None:
     session = logged_in.page.context.storage_state()
     person = newcomer(viewport=size, color_scheme=scheme, storage_state=session)
@@ -102,15 +104,20 @@ def test_every_page_fits_and_is_accessible(
         width = person.page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
             troubles.append(f"{name}: {width} px wide on {size['width']}")
-        found = Axe().run(person.page, options={"resultTypes": ["violations"]}).response
-        troubles += [
-            f"{name}: {one['id']} ({one['impact']}): {one['nodes'][0]['html'][:120]}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
+        if judged:
+            troubles += [f"{name}: {finding}" for finding in _grave(person)]
     person.watch.check()
     person.close()
     assert troubles == []
+
+
+def _grave(person: Person) -> list[str]:
+    found = Axe().run(person.page, options={"resultTypes": ["violations"]}).response
+    return [
+        f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:120]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_keyboard_reaches_the_content_and_the_navigation(
