@@ -16,6 +16,9 @@ from torch import Tensor
 _BLOCK_NUMBERS = 700_000
 """Sigmoids of one block of models: 2.8 MB, which measured fastest on an AMD EPYC."""
 
+_HUGE = 1e30
+"""Bound of exp(-2 e_k), and its inverse the other: no product is 0 times infinity."""
+
 
 @dataclass(frozen=True)
 class HeadWeights:
@@ -56,14 +59,19 @@ def head_forward(weights: HeadWeights, states: Tensor) -> tuple[Tensor, HeadTrac
     n_positions, units = weights.position.shape[1:]
     z = states.new_empty(models, samples, n_positions, units)
     logits = states.new_empty(models, weights.output.shape[2], samples * n_positions)
+    one = states.new_ones(1)
     for some in _blocks(z):
         part = weights.part(some)
-        own = torch.bmm(states[some], part.hidden * 2.0)
-        torch.add(own.unsqueeze(2), (part.position * 2.0).unsqueeze(1), out=z[some])
-        z[some].sigmoid_()  # tanh(x) = 2 sigmoid(2x) - 1; the 2 and the -1 go into the next product
+        # tanh(x) = 2 sigmoid(2x) - 1, the 2 and the -1 go into the next product; and the sigmoid of
+        # a sum, 1 / (1 + exp(-2 own) exp(-2 e_k)), takes one exponential for all positions.
+        own = torch.bmm(states[some], part.hidden * -2.0).exp_()
+        shift = (part.position * -2.0).exp_().clamp_(1.0 / _HUGE, _HUGE)
+        torch.addcmul(one, own.unsqueeze(2), shift.unsqueeze(1), out=z[some])
+        z[some].reciprocal_()
         flat = z[some].view(-1, samples * n_positions, units)
         shifted = (part.bias - part.output.sum(1, keepdim=True)).transpose(1, 2)
-        torch.bmm((part.output * 2.0).transpose(1, 2), flat.transpose(1, 2), out=logits[some])
+        output = (part.output * 2.0).transpose(1, 2).contiguous()  # else several times the time
+        torch.bmm(output, flat.transpose(1, 2), out=logits[some])
         logits[some] += shifted
     return logits.view(models, -1, samples, n_positions), HeadTrace(states, z, weights)
 

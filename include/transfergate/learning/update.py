@@ -108,7 +108,8 @@ def evaluate_exactly(
     """
     models, actions, sessions, paths, positions = policy.shape
     kept = hyper.optimiser.path_sessions
-    moves = policy.permute(2, 0, 3, 4, 1).reshape(sessions, models * paths, positions, actions)
+    moves = policy.permute(2, 4, 1, 0, 3).reshape(sessions, positions, actions, models * paths)
+    moves = moves.permute(0, 3, 1, 2)
 
     def evaluate(reward: Tensor) -> ExactEvaluation:
         discount, alive = hyper.optimiser.discount, batch.alive
@@ -142,9 +143,9 @@ def _surrogate_terms(policy: Tensor, evaluation: ExactEvaluation, kept: int) -> 
     models, actions, _, paths, positions = policy.shape
     policy = policy[:, :, :kept]
     advantage = evaluation.advantage[:kept].view(kept, models, paths, positions, actions)
-    advantage = advantage.permute(1, 4, 0, 2, 3)
+    advantage = advantage.permute(1, 4, 0, 2, 3).contiguous()
     occupancy = evaluation.occupancy[:kept].view(kept, models, paths, positions)
-    occupancy = occupancy.permute(1, 0, 2, 3).unsqueeze(1) / (kept * paths)
+    occupancy = occupancy.permute(1, 0, 2, 3).contiguous().unsqueeze(1) / (kept * paths)
     spread = (occupancy * policy * advantage.square()).flatten(1).sum(1).sqrt()
     advantage = advantage / per_model(spread + 1e-8, advantage)
     return SurrogateTerms(policy, advantage, occupancy)
