@@ -45,6 +45,8 @@ def champions() -> str:
     histories = records.histories()
     judged = records.latest()
     names = sorted(histories.keys() | judged.keys())
+    since = {name: top.when for name in names if (top := serving(histories.get(name, [])))}
+    names.sort(key=lambda name: since.get(name, ""), reverse=True)  # then by name
     rows = [_champion_row(name, histories.get(name, []), judged.get(name)) for name in names]
     moves = sorted(
         (row for history in histories.values() for row in history),
@@ -52,7 +54,7 @@ def champions() -> str:
         reverse=True,
     )
     shown = moves_table(moves, testid="moves-table", with_ticker=True)
-    body = join((section("What serves", _champion_table(rows)), section("Moves", shown)))
+    body = join((section("What serves", _champion_table(rows, since)), section("Moves", shown)))
     lead = "What serves for each ticker, and every promotion, refresh and rollback that led to it."
     return page("Champions", body, active="champions", lead=lead)
 
@@ -118,12 +120,12 @@ def _known(records: Records, ticker: str) -> tuple[list[ChampionRow], Judgement 
     return rows, judged
 
 
-def _champion_table(rows: list[Row]) -> Html:
+def _champion_table(rows: list[Row], since: dict[str, str]) -> Html:
     columns = [
         Column("Ticker"),
         Column("Serves"),
-        Column("Since"),
-        Column("Put there by", choose=True),
+        Column("Since", wide=True),
+        Column("Put there by", wide=True, choose=True),
         Column("Moves", "number", wide=True),
         Column("Latest verdict", choose=True),
     ]
@@ -134,7 +136,7 @@ def _champion_table(rows: list[Row]) -> Html:
         caption="Champions by ticker",
         testid="champions-table",
         noun="tickers",
-        sorted_by="Ticker",
+        sorted_by="-Since" if since else "Ticker",
         empty=empty("Nothing was judged yet", join(("Champions come from ", start, "."))),
     )
 
