@@ -12,7 +12,7 @@ Learning curves: one core, CPU seconds without the evaluations, seeds in turn; a
 there after its cap is censored. Peers learn on float32 observations without wrappers that cost
 time, rewards in per cent, from a plain scalar environment, or from our batched one where that is
 faster (64 environments). Settings were chosen on other draws of the market than the one judged here
-(``_race.SEED``), for the fewest seconds to 90 %: 35 of ours (seven seeds each); of the peer with
+(``_race.SEED``), for the fewest seconds to 90 %: 57 of ours (seven seeds each); of the peer with
 64 environments 7 (three seeds; ``best found``) after about ten on an earlier draw, of which the one
 with batches of 4,032 is the best; of the peer with 16 environments 5; defaults are the library's.
 """

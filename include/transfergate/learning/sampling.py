@@ -66,7 +66,10 @@ class PathBatch:
 
 @dataclass(frozen=True)
 class PathDraw:
-    """Drawn places, one per model and path, shape (S, B); all on the panel's device."""
+    """Drawn places, one per model and path, shape (S, B); all on the panel's device.
+
+    ``noise`` is 0 where no model has noise or forecasts.
+    """
 
     rows: Tensor
     starts: Tensor
@@ -134,7 +137,9 @@ class PathSampler:
         low = np.take_along_axis(table.low, slot, 1)
         span = np.take_along_axis(table.high, slot, 1) - low
         starts = low + draw_below(span, self._seeds, [_START, when, path])
-        noise = draw_below(_noise_places(self._path_numbers), self._seeds, [_NOISE, when, path])
+        noise = np.zeros_like(starts)
+        if self._noisy or self._forecasts:
+            noise = draw_below(_noise_places(self._path_numbers), self._seeds, [_NOISE, when, path])
         rows = np.take_along_axis(table.row, slot, 1)
         device = self._panel.device
         return PathDraw(*(torch.from_numpy(x).to(device) for x in (rows, starts, noise)))
