@@ -11,6 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+_POLL_SECONDS = 0.0005
+_PATIENCE_SECONDS = 300.0
+
 
 def run_in_fork(function: Callable[[], Any]) -> Any:
     """Run a function in a child process and return its result, which goes through JSON.
@@ -30,23 +33,33 @@ def run_in_fork(function: Callable[[], Any]) -> Any:
     return json.loads(content)
 
 
-def kill_in_fork(function: Callable[[], object], seconds: float) -> bool:
-    """Start a function in a child process and SIGKILL it after some seconds.
+def kill_in_fork(function: Callable[[], object], when: Callable[[], bool]) -> bool:
+    """Start a function in a child process and SIGKILL it as soon as a condition holds.
+
+    Args:
+        function: Runs in the child.
+        when: Asked all the time, in this process.
 
     Returns:
         True if it was still running and was killed, False if it had ended by itself.
+
+    Raises:
+        RuntimeError: If it fails by itself, or neither ends nor is to be killed.
     """
     child = _fork(function)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not when():
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             if status != 0:
-                raise RuntimeError(
-                    f"{function} failed by itself: {os.waitstatus_to_exitcode(status)}"
-                )
+                code = os.waitstatus_to_exitcode(status)
+                raise RuntimeError(f"{function} failed by itself: {code}")
             return False
-        time.sleep(min(0.001, max(0.0, deadline - time.monotonic())))
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise RuntimeError(f"{function} did not end within {_PATIENCE_SECONDS:g} s")
+        time.sleep(_POLL_SECONDS)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)

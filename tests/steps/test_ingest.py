@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from transfergate import steps
+from transfergate import quality, steps
 from transfergate.errors import BarsRejected, SourceError
 from transfergate.settings import IngestParams, Settings, SourceParams, SyntheticParams
 from transfergate.sources import SyntheticSource
@@ -189,6 +189,23 @@ def test_a_crash_between_commit_and_record_is_made_good(settings):
     record.unlink()
     assert ingest(settings) == {**first, "already_loaded": True}
     assert record.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["write_batch_page", "write_index"])
+def test_pages_of_a_load_that_was_interrupted_show_it_as_loaded(settings, monkeypatch, place):
+    plan = steps.plan_ingest(settings)
+    landing = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
+    batch_id = steps.validate_bars(settings, plan, landing)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(quality, place, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            steps.load_bars(settings, plan, batch_id)
+    again = ingest(settings)
+    assert (again["batch_id"], again["already_loaded"]) == (batch_id, True)
+    docs = settings.artefact_root / "data_docs"
+    for page in (docs / "index.html", docs / "batches" / f"{batch_id}.html"):
+        assert "not loaded" not in page.read_text()
+        assert again["known_at"][:19].replace("T", " ") in page.read_text()
 
 
 def test_a_busy_warehouse_fails_the_load_and_a_retry_does_it(settings):

@@ -120,9 +120,14 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     result = counts.to_json()
     already_loaded = result.pop("already_loaded")
     if not store.exists(f"{folder}/batch.json"):
-        store.write_once(f"{folder}/batch.json", json_bytes(result))
+        # The record last: a load that was interrupted here is done again, its pages included.
+        reports = [
+            {**known, "load": result} if known["batch_id"] == batch_id else known
+            for known in batch_reports(store)
+        ]
         quality.write_batch_page(store, report, result)
-        quality.write_index(store, list(batch_reports(store)))
+        quality.write_index(store, reports)
+        store.write_once(f"{folder}/batch.json", json_bytes(result))
     page = store.location(quality.report_key(batch_id))
     return {**result, "already_loaded": already_loaded, "report": page}
 
