@@ -80,13 +80,17 @@ def backtest_foundation(settings: Settings, version: str) -> dict[str, Any]:
         "%d checkpoints hold one position whatever they see",
         version,
         len(rows),
-        report["mean_sharpe"],
+        _rounded(report["mean_sharpe"]),
         len(holdout),
-        report["holdout_mean_sharpe"],
+        _rounded(report["holdout_mean_sharpe"]),
         report["collapsed"],
         len(folds),
     )
     return report
+
+
+def _rounded(sharpe: float | None) -> str:
+    return "unknown" if sharpe is None else f"{sharpe:.2f}"
 
 
 def _conduct(panel: Panel, weights: Weights, fold: Fold, document: dict[str, Any]) -> Conduct:
