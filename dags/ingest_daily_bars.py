@@ -11,7 +11,7 @@ clock asks for all of it, which loads nothing twice. While it is paused no bars 
 nothing below it starts.
 
 **What it writes.** The landing zone (bars as received), a batch with its verdict and Data Docs
-(*Transfergate → Batches*), revisions in the warehouse. Then `build_features` starts by itself.
+(*Transfergate → Data quality*), revisions in the warehouse. Then `build_features` starts by itself.
 
 **Backfill.** *Trigger → Backfill*, here in the UI. One run a session of the schedule; both ends
 are moments, so choose the day **after** the last session as the end. Bars of a backfill are known
@@ -123,7 +123,7 @@ def ingest_daily_bars() -> None:
         """Check the batch, quarantine bad rows, write Data Docs; returns the batch id.
 
         Fails where the batch as a whole cannot be trusted: nothing of it can be loaded then, and
-        the message has the page to read. Page *Transfergate → Batches* shows every batch.
+        the message has the page to read. Page *Transfergate → Data quality* shows every batch.
         """
         from transfergate import steps
 

@@ -1,7 +1,7 @@
 """roll_back_champion: a ticker's champion → the one before it.
 
-**When it runs.** By hand only: name the ticker and say why, or follow *Roll back* on the page of
-the champion's history (*Transfergate → Champions*), which fills in the form.
+**When it runs.** By hand only: name the ticker and say why here, or press *Roll back* on the
+ticker's page (*Transfergate → Champions*), which asks for the reason and starts this DAG.
 
 **What it writes.** One row of the champion's history: who asked, when and why. The model that
 served before serves again at once, flat where there was none. Nothing is deleted.
