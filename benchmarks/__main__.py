@@ -36,14 +36,15 @@ ORDER = (
     "encoders",
     "stacking",
     "fits",
+    "dag",
     "roofline",
     "gate",
     "features",
     "ingest",
 )
 """Of the page; others that lie in the folder come after these."""
-QUICK = frozenset(ORDER) - {"gate", "features", "ingest"}
-"""Those with ``--quick``; the others need no peers that train, and run in a minute or two."""
+QUICK = frozenset(ORDER) - {"dag", "gate", "features", "ingest"}
+"""Those with ``--quick``; the others need no peers that train, and run in minutes."""
 PACKAGES = (
     "torch",
     "numpy",

@@ -112,13 +112,14 @@ def _backward(
     grad_bias = grad.sum(2).unsqueeze(1)
     flat = z.reshape(models, samples * n_positions, units)
     grad_output = torch.bmm(grad, flat).transpose(1, 2) * 2.0 - grad_bias
-    by_tanh = torch.bmm(grad.transpose(1, 2), (weights.output * 2.0).transpose(1, 2))
+    by_tanh = torch.bmm(grad.transpose(1, 2), (weights.output * 4.0).transpose(1, 2))
     by_pre = torch.ops.aten.sigmoid_backward(by_tanh, flat)
     by_pre = by_pre.view(models, samples, n_positions, units)
-    grad_position = by_pre.view(models, samples, -1).sum(1).view(models, n_positions, units) * 2.0
-    by_own = by_pre[:, :, 0] * 2.0  # a sum over the axis takes twice the time, for the same bits
-    for position in range(1, n_positions):
-        by_own.add_(by_pre[:, :, position], alpha=2.0)
+    grad_position = by_pre.view(models, samples, -1).sum(1).view(models, n_positions, units)
+    first, *rest = by_pre.unbind(2)
+    by_own = first + rest[0] if rest else first.clone()  # a sum over the axis takes twice the time
+    for more in rest[1:]:
+        by_own.add_(more)
     grad_hidden = torch.bmm(states.transpose(1, 2), by_own)
     torch.bmm(by_own, weights.hidden.transpose(1, 2), out=by_states)
     return HeadWeights(grad_hidden, grad_position, grad_output, grad_bias)
