@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 
 from transfergate.errors import MarketError
 from transfergate.market import dynamics, planted_panel
-from transfergate.market.rewards import (
-    PRIOR_SESSIONS,
-    PRIOR_VOLATILITY,
-    REWARDS,
-    Moments,
-    expected_moments,
-    reward_of,
-)
+from transfergate.market.moments import Moments, expected_moments
+from transfergate.market.rewards import PRIOR_SESSIONS, PRIOR_VOLATILITY, REWARDS, reward_of
 from transfergate.settings import MarketParams
 
 MARKETS = {name: MarketParams(reward=name) for name in REWARDS}

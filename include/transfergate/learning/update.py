@@ -20,7 +20,7 @@ from transfergate.learning.networks import Weights
 from transfergate.learning.sampled import sampled_update
 from transfergate.learning.sampling import PathBatch
 from transfergate.learning.tables import REWARD_SCALE
-from transfergate.market.rewards import expected_moments
+from transfergate.market.moments import expected_moments
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from transfergate.evaluation.splits import Fold, Window
+from transfergate.evaluation.splits import Fold
 from transfergate.learning import (
     Checkpoint,
-    Scored,
     StackPlan,
     TrainingResult,
     TrainingSlice,
     Weights,
     frozen_parameters,
     init_weights,
-    score_greedy,
     select_models,
     train_stack,
 )
@@ -37,8 +35,9 @@ from transfergate.transfer.choosing import preferred, taken, validated
 from transfergate.transfer.curves import learning_curves
 from transfergate.transfer.pretraining import Progress, annualised_sharpe
 from transfergate.transfer.recipe import derive_seed
+from transfergate.transfer.windows import score_window
 
-__all__ = ["FINETUNED", "SCRATCH", "ArmRun", "ArmsStack", "ArmsTask", "score_window", "train_arms"]
+__all__ = ["FINETUNED", "SCRATCH", "ArmRun", "ArmsStack", "ArmsTask", "train_arms"]
 
 
 @dataclass(frozen=True)
@@ -203,31 +202,6 @@ def _plan(
         frozen_groups=tuple(frozen if own else frozenset() for own in taught),
         layer_decays=tuple(decay if own else 1.0 for own in taught),
         pulls=tuple(params.foundation_pull if own else 0.0 for own in taught),
-    )
-
-
-def score_window(
-    panel: Panel,
-    weights: Weights,
-    window: Window,
-    market: MarketParams,
-    network: NetworkParams,
-    burn_in: int,
-) -> Scored:
-    """Run S models greedily over a window of a one-ticker panel.
-
-    The first trade is in session ``window.first``, decided at the close before it.
-    """
-    n_models = next(iter(weights.values())).shape[0]
-    return score_greedy(
-        panel,
-        weights,
-        network,
-        market,
-        [0] * n_models,
-        max(window.first - 1, 0),
-        window.stop,
-        burn_in,
     )
 
 

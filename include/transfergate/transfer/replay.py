@@ -19,7 +19,8 @@ from transfergate.evaluation.splits import Window
 from transfergate.market.dynamics import net_return, outcomes
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams
-from transfergate.transfer.arms import ArmRun, score_window
+from transfergate.transfer.arms import ArmRun
+from transfergate.transfer.windows import score_window
 
 FloatArray = NDArray[np.float64]
 

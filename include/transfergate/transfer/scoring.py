@@ -21,8 +21,9 @@ from transfergate.market.dynamics import (
 )
 from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, NetworkParams
-from transfergate.transfer.arms import ArmRun, score_window
+from transfergate.transfer.arms import ArmRun
 from transfergate.transfer.recipe import derive_seed
+from transfergate.transfer.windows import score_window
 
 
 def ticker_market(panel: Panel, market: MarketParams) -> TickerMarket:
