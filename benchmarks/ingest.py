@@ -1,9 +1,11 @@
 """What it costs to judge and load daily bars: ``python -m benchmarks.ingest --json``.
 
 A synthetic panel of N tickers x 5,040 sessions is written as Parquet files of 100 tickers and
-ingested by the public steps, each size in a process of its own: wall, CPU, peak memory, and where
-the CPU goes. Beside it, in its own process: pandas reading the same files, one after another, and
-putting them together. More: ``--tickers 30,500,5000``; ``--peak`` leaves pandas out.
+ingested by the public steps, each size in a process of its own: wall, CPU, peak memory, where the
+CPU goes, and how much DuckDB wrote beside its file for want of memory. Beside it, in its own
+process: pandas reading the same files, one after another, and putting them together. More:
+``--tickers 30,500,5000``; ``--again`` delivers the whole panel a second time with one more session;
+``--memory-limit-mb`` is DuckDB's; ``--peak`` leaves pandas out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +34,28 @@ import pyarrow.parquet as pq
 SESSIONS = 5040
 
 
-def write_panel(folder: Path, tickers: int) -> None:
-    """Geometric random walks before 2021, one file for each 100 tickers."""
+def write_panel(folder: Path, tickers: int, sessions: int = SESSIONS) -> None:
+    """Geometric random walks from 2000-12 on, one file for each 100 tickers."""
     from transfergate.calendars import exchange_sessions
 
-    days = exchange_sessions("XNYS", date(2000, 1, 1), date(2020, 12, 31))[-SESSIONS:]
-    stream = np.random.default_rng(7)
+    days = exchange_sessions("XNYS", date(2000, 12, 18), date(2021, 6, 30))[:sessions]
     for first in range(0, tickers, 100):
         names = [f"T{i:04d}" for i in range(first, min(first + 100, tickers))]
-        close = 50 * np.exp(
-            np.cumsum(0.01 * stream.standard_normal((len(names), SESSIONS)), axis=1)
-        )
-        opened = close * np.exp(0.003 * stream.standard_normal(close.shape))
-        spread = np.exp(0.004 * np.abs(stream.standard_normal(close.shape)))
+        # By session, so that a longer panel begins with the very bars of a shorter one.
+        steps = np.random.default_rng([7, first]).standard_normal((sessions, 3, len(names)))
+        volume = np.random.default_rng([8, first]).integers(10**5, 10**7, (sessions, len(names)))
+        close = 50 * np.exp(np.cumsum(0.01 * steps[:, 0].T, axis=1))
+        opened = close * np.exp(0.003 * steps[:, 1].T)
+        spread = np.exp(0.004 * np.abs(steps[:, 2].T))
         part = pa.table(
             {
-                "ticker": np.repeat(names, SESSIONS),
+                "ticker": np.repeat(names, sessions),
                 "session_date": pa.array(list(days) * len(names), pa.date32()),
                 "open": opened.ravel().round(4),
                 "high": (np.maximum(opened, close) * spread).ravel().round(4) + 1e-4,
                 "low": (np.minimum(opened, close) / spread).ravel().round(4) - 1e-4,
                 "close": close.ravel().round(4),
-                "volume": stream.integers(10**5, 10**7, close.size).astype(float),
+                "volume": volume.T.ravel().astype(float),
             }
         )
         pq.write_table(part, folder / f"panel_{first:05d}.parquet", compression="zstd")
@@ -97,18 +100,22 @@ def read_with_pandas(panel: Path) -> dict[str, Any]:
     return measured(lambda spent: len(pd.concat([pd.read_parquet(file) for file in files])))
 
 
-def ingest(panel: Path, home: Path) -> dict[str, Any]:
+def ingest(panel: Path, home: Path, memory_limit_mb: int) -> dict[str, Any]:
     """Fetch, judge and load the panel by the public steps."""
     from contextlib import ExitStack
 
     from transfergate import steps, warehouse
     from transfergate.quality import gx_run, validation
-    from transfergate.settings import Settings
+    from transfergate.settings import Settings, WarehouseParams
     from transfergate.steps import history
     from transfergate.steps import validating as step
 
     source = {"kind": "files", "root": str(panel), "prices": "adjusted"}
-    settings = Settings(home=home, sources={"panel": source})
+    settings = Settings(
+        home=home,
+        sources={"panel": source},
+        warehouse=WarehouseParams(memory_limit_mb=memory_limit_mb),
+    )
     parts = [
         (step, "_received", "look at all rows, read the warehouse's history"),
         (history.warehouse, "derive_checks", "relational checks in SQL"),
@@ -141,17 +148,63 @@ def ingest(panel: Path, home: Path) -> dict[str, Any]:
     return measured(work)
 
 
-def alone(what: str, panel: Path, home: Path) -> dict[str, Any]:
-    """Run one measurement in a process of its own."""
+def alone(what: str, panel: Path, home: Path, memory_limit_mb: int = 0) -> dict[str, Any]:
+    """Run one measurement in a process of its own, and watch what DuckDB writes beside its file."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--one", what, str(panel), str(home)]
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    command += ["--memory-limit-mb", str(memory_limit_mb)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    spilled = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        while run.poll() is None:
+            spilled = max(spilled, sum(map(_size, home.glob("*.duckdb.tmp/*"))))
+            time.sleep(0.2)
+        printed = run.stdout.read() if run.stdout else ""
+    if run.returncode:
+        raise subprocess.CalledProcessError(run.returncode, command)
+    return {**json.loads(printed.splitlines()[-1]), "spilled_gib": spilled / 2**30}
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def one_size(size: int, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Measurements of one size: ``ingest``, perhaps ``again``, and ``pandas``."""
+    with tempfile.TemporaryDirectory(prefix="transfergate-ingest-") as folder:
+        panel, home = Path(folder) / "in", Path(folder) / "var"
+        panel.mkdir()
+        write_panel(panel, size)
+        found = {} if options.peak else {"pandas": alone("pandas", panel, home)}
+        found["ingest"] = alone("ours", panel, home, options.memory_limit_mb)
+        if options.again:
+            write_panel(panel, size, SESSIONS + 1)
+            found["again"] = alone("ours", panel, home, options.memory_limit_mb)
+    return found
+
+
+def rows_of(size: int, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Figures of one size, under their names."""
+    peer, figures = found.get("pandas", {}), {}
+    for what in ("ingest", "again"):
+        if what not in found:
+            continue
+        ours, key = found[what], f"{what}_{size}_tickers"
+        for name in ("wall_s", "cpu_s", "peak_gib", "spilled_gib"):
+            theirs = peer.get(name) if what == "ingest" and name != "spilled_gib" else None
+            figures[f"{key}_{name}"] = {
+                "ours": ours[name],
+                "peer": theirs,
+                "peer_name": "pandas.read_parquet of the same files" if theirs else "none",
+                "ratio": theirs / ours[name] if theirs else None,
+            }
+        for label, seconds in ours["spent_s"].items():
+            figures[f"{key}_{label}_cpu_s"] = {
+                "ours": seconds, "peer": None, "peer_name": "none", "ratio": None,
+            }  # fmt: skip
+    return figures
 
 
 def main() -> None:
@@ -159,33 +212,21 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     parser.add_argument("--tickers", default="30,500", help="sizes, by comma")
     parser.add_argument("--peak", action="store_true", help="without pandas beside it")
+    parser.add_argument("--again", action="store_true", help="deliver the panel a second time")
+    parser.add_argument("--memory-limit-mb", type=int, default=1000, help="of DuckDB")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "PANEL", "HOME"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        what, panel, home = arguments.one
-        one = ingest(Path(panel), Path(home)) if what == "ours" else read_with_pandas(Path(panel))
-        print(json.dumps(one))
+    options = parser.parse_args()
+    if options.one:
+        what, panel, home = options.one
+        ours = partial(ingest, Path(panel), Path(home), options.memory_limit_mb)
+        print(json.dumps(ours() if what == "ours" else read_with_pandas(Path(panel))))
         return
     figures: dict[str, Any] = {}
-    for size in (int(text) for text in arguments.tickers.split(",")):
-        with tempfile.TemporaryDirectory(prefix="transfergate-ingest-") as folder:
-            panel = Path(folder) / "in"
-            panel.mkdir()
-            write_panel(panel, size)
-            ours = alone("ours", panel, Path(folder) / "var")
-            peer = {} if arguments.peak else alone("pandas", panel, Path(folder) / "var")
-        for name, unit in (("wall_s", "wall_s"), ("cpu_s", "cpu_s"), ("peak_gib", "peak_gib")):
-            figures[f"ingest_{size}_tickers_{unit}"] = {
-                "ours": ours[name],
-                "peer": peer.get(name),
-                "peer_name": "pandas.read_parquet of the same files" if peer else "none",
-                "ratio": peer[name] / ours[name] if peer else None,
-            }
-        for label, seconds in ours["spent_s"].items():
-            key = f"ingest_{size}_tickers_{label}_cpu_s"
-            figures[key] = {"ours": seconds, "peer": None, "peer_name": "none", "ratio": None}
-        if not arguments.json:
-            print(size, "tickers:", json.dumps(ours), "pandas:", json.dumps(peer))
+    for size in (int(text) for text in options.tickers.split(",")):
+        found = one_size(size, options)
+        figures |= rows_of(size, found)
+        if not options.json:
+            print(size, "tickers:", json.dumps(found), flush=True)
     print(json.dumps(figures))
 
 

@@ -30,7 +30,6 @@ from drills.stages import Stages
 from transfergate.settings import Settings
 
 OPERATIONS = ("ingest", "features", "compaction")
-_MARGIN = 1.05  # kill moments reach a little beyond the usual end of a stage
 
 
 @dataclass
@@ -39,14 +38,14 @@ class Tally:
 
     Attributes:
         trials: How often it was started.
-        killed: How often it was still running when SIGKILL came.
+        killed: How often it was still running when SIGKILL came; the other trials say nothing.
         by_stage: Kills by the stage that it was in.
-        as_before: Trials after which everything was as before.
-        as_after: Trials after which everything was as after a complete run.
-        between: Trials that left a state which is neither.
+        as_before: Kills after which everything was as before.
+        as_after: Kills after which everything was as after a complete run.
+        between: Kills that left a state which is neither.
         rows_lost: Rows that no table held after the repeated run.
         partial_snapshots: Snapshots that could be seen and were not whole.
-        not_recovered: Trials after which the repeated run did not end as an undisturbed one.
+        not_recovered: Kills after which the repeated run did not end as an undisturbed one.
         differences: What was different then, one line for each.
         seconds: Wall time of an undisturbed run.
         drill_seconds: Wall time of all of it.
@@ -69,7 +68,7 @@ class Tally:
     def clean(self) -> bool:
         """Whether nothing was torn or lost."""
         bad = self.between + self.rows_lost + self.partial_snapshots + self.not_recovered
-        return bad == 0 and self.as_before + self.as_after == self.trials
+        return bad == 0 and self.as_before + self.as_after == self.killed
 
 
 def drill(kills: int, seed: int = 1, operations: tuple[str, ...] = OPERATIONS) -> dict[str, Tally]:
@@ -91,7 +90,7 @@ def drill(kills: int, seed: int = 1, operations: tuple[str, ...] = OPERATIONS) -
 
 
 def _drill_one(root: Path, operation: Operation, kills: int, moments: random.Random) -> Tally:
-    tally, stages = Tally(), Stages(operation.places)
+    tally, stages = Tally(), Stages(operation.places, operation.then)
     begin = time.monotonic()
     with copy_of(root, operation.home) as settings:
         before = run_in_fork(partial(state, settings))
@@ -104,9 +103,10 @@ def _drill_one(root: Path, operation: Operation, kills: int, moments: random.Ran
     names = [name for name in stages.names if usual[name] > 0]
     while tally.killed < kills and tally.trials < 3 * kills:
         stage = names[tally.trials % len(names)]
-        moment = moments.random() * usual[stage] * _MARGIN
+        moment = moments.random() * usual[stage]
         with copy_of(root, operation.home) as settings:
-            _try(tally, stages, operation, settings, (stage, moment))
+            if not _killed(tally, stages, operation, settings, (stage, moment)):
+                continue
             _look(tally, run_in_fork(partial(state, settings)), before, after)
             run_in_fork(partial(_quietly, operation, settings))
             _compare(tally, run_in_fork(partial(state, settings)), after)
@@ -114,22 +114,23 @@ def _drill_one(root: Path, operation: Operation, kills: int, moments: random.Ran
     return tally
 
 
-def _try(
+def _killed(
     tally: Tally,
     stages: Stages,
     operation: Operation,
     settings: Settings,
     moment: tuple[str, float],
-) -> None:
+) -> bool:
     stage, seconds = moment
     stages.clear()
     killed = kill_in_fork(
         partial(_told, stages, operation, settings), lambda: stages.spent(stage) >= seconds
     )
     tally.trials += 1
-    tally.killed += killed
     if killed:
+        tally.killed += 1
         tally.by_stage[stages.current()] = tally.by_stage.get(stages.current(), 0) + 1
+    return killed
 
 
 def _told(stages: Stages, operation: Operation, settings: Settings) -> None:

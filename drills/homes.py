@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +28,7 @@ class Operation:
     home: Path
     run: Callable[[Settings], object]
     places: tuple[Place, ...]
+    then: Mapping[str, str]
 
 
 def prepare(root: Path) -> list[Operation]:
@@ -43,9 +44,13 @@ def prepare(root: Path) -> list[Operation]:
     shutil.copytree(loaded, grown)
     _in_fork(_grow, settings_of(root, grown))
     return [
-        Operation("ingest", first, _ingest, _ingest_places()),
-        Operation("features", loaded, _build, _feature_places()),
-        Operation("compaction", grown, _compact, _compaction_places()),
+        Operation("ingest", first, _ingest, _ingest_places(), {"transaction": "committed"}),
+        Operation(
+            "features", loaded, _build, _feature_places(), {"publish the folder": "published"}
+        ),
+        Operation(
+            "compaction", grown, _compact, _compaction_places(), {"to the disk": "rename and close"}
+        ),
     ]
 
 
@@ -146,7 +151,7 @@ def _ingest_places() -> tuple[Place, ...]:
         (validating, "validate_bars", "judge"),
         (validating, "_write_rows", "write rows"),
         *((quality, name, "pages") for name in pages),
-        (ingest, "load_bars", "open, close, record"),
+        (ingest, "load_bars", "open the warehouse"),
         (warehouse, "load_batch", "transaction"),
     )
 
@@ -166,7 +171,6 @@ def _compaction_places() -> tuple[Place, ...]:
     from transfergate.warehouse import compaction
 
     return (
-        (compaction, "_remove", "copy"),
         (compaction, "_compare", "compare"),
         (compaction, "sync_path", "to the disk"),
     )

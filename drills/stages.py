@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,11 +22,14 @@ class Stages:
     Args:
         places: Functions that make up stages; several may be one stage. What runs outside of all
             of them is the stage ``"between"``.
+        then: Stage -> the one that follows until the surrounding function ends.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[Place], then: Mapping[str, str] | None = None) -> None:
         self._places = tuple(places)
-        self.names = ("between", *dict.fromkeys(stage for *_, stage in places))
+        self._then = dict(then or {})
+        stages = (*(stage for *_, stage in places), *self._then.values())
+        self.names = ("between", *dict.fromkeys(stages))
         self._memory = mmap.mmap(-1, 8 * (_HEAD + len(self.names)))
         self._shared = np.frombuffer(self._memory, dtype=np.float64)
 
@@ -52,7 +55,7 @@ class Stages:
         """Tell stages from here on, in this process."""
         kept = [(owner, name, getattr(owner, name)) for owner, name, _ in self._places]
         for (owner, name, stage), (*_, inner) in zip(self._places, kept, strict=True):
-            setattr(owner, name, self._telling(inner, self.names.index(stage)))
+            setattr(owner, name, self._telling(inner, stage))
         try:
             yield
         finally:
@@ -60,14 +63,16 @@ class Stages:
             for owner, name, inner in kept:
                 setattr(owner, name, inner)
 
-    def _telling(self, inner: Callable[..., Any], number: int) -> Callable[..., Any]:
+    def _telling(self, inner: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        number, then = self.names.index(stage), self._then.get(stage)
+
         def telling(*args: Any, **kwargs: Any) -> Any:
             before = int(self._shared[_NOW])
             self._enter(number)
             try:
                 return inner(*args, **kwargs)
             finally:
-                self._enter(before)
+                self._enter(self.names.index(then) if then else before)
 
         return telling
 

@@ -26,7 +26,7 @@ def test_kills_tear_nothing_and_lose_nothing():
 def test_a_state_between_is_counted_as_one():
     before = {"facts": {"bars": "a", "batches": "a"}, "snapshots": []}
     after = {"facts": {"bars": "b", "batches": "b"}, "snapshots": ["s"]}
-    tally = data_plane.Tally(trials=1)
+    tally = data_plane.Tally(killed=1)
     half = {"facts": {"bars": "b", "batches": "a"}, "snapshots": [], "torn": []}
     data_plane._look(tally, half, before, after)
     assert (tally.between, tally.clean) == (1, False)
@@ -34,7 +34,7 @@ def test_a_state_between_is_counted_as_one():
 
 def test_what_a_repeated_run_does_not_restore_is_named():
     after = {"facts": {"bars": "b"}, "artefacts": {"page": "loaded"}, "rows": 9}
-    tally = data_plane.Tally(trials=1, as_before=1)
+    tally = data_plane.Tally(killed=1, as_before=1)
     data_plane._compare(tally, after, after)
     assert tally.clean
     again = {"facts": {"bars": "b"}, "artefacts": {"page": "judged"}, "rows": 7}
@@ -92,9 +92,11 @@ def test_a_forked_function_returns_its_result_or_is_killed():
 
 def test_a_process_tells_its_stage_to_the_one_that_kills_it():
     work = SimpleNamespace()
-    work.outer = lambda: [time.sleep(0.05), work.inner()]
+    work.outer = lambda: [work.first(), time.sleep(0.05), work.inner()]
+    work.first = lambda: None
     work.inner = lambda: time.sleep(30)
-    stages = Stages([(work, "outer", "whole"), (work, "inner", "core")])
+    places = [(work, "outer", "whole"), (work, "first", "begin"), (work, "inner", "core")]
+    stages = Stages(places, {"begin": "begun"})
 
     def told() -> None:
         with stages.told():
@@ -103,4 +105,5 @@ def test_a_process_tells_its_stage_to_the_one_that_kills_it():
     stages.clear()
     assert kill_in_fork(told, lambda: stages.spent("core") > 0.02) is True
     assert stages.current() == "core"
-    assert 0.05 <= stages.spent("whole") < 5
+    assert 0.05 <= stages.spent("begun") < 5
+    assert stages.spent("whole") < 0.05

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Collection
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from transfergate.sources.dates import read_dates, read_typed_dates
 from transfergate.sources.events import event_cells, split_ratios
 from transfergate.sources.folder import Folder
 from transfergate.sources.numbers import Cells, read_numbers, read_typed_numbers
+from transfergate.sources.refusals import refuse_header, unreadable_cells
 from transfergate.sources.sheets import Sheet, SheetReader
 from transfergate.storage.bars import LANDING_SCHEMA
 
@@ -28,7 +28,6 @@ _ALIASES = {"ticker": "symbol", "session_date": "date"}
 _ENDINGS = re.compile(r"(\.(csv|txt|tsv|dat|asc|psv|parquet|pq))?(\.(gz|zip))?$", re.IGNORECASE)
 _TEXT = ("ticker", "currency", "symbol")
 _ACTIONS = ("split_ratio", "dividend")
-_SHOWN = 3
 
 READ_SCHEMA = pa.schema(
     [
@@ -103,7 +102,7 @@ class BarFile:
         if self.shape.currency and "currency" not in positions:
             values["currency"] = _repeated(self.shape.currency, n_rows)
         if bad and self.shape.unreadable == "refuse":
-            raise self._refusal(sheet, positions, bad)
+            raise unreadable_cells(self.url, sheet, positions, bad)
         self._check_order(values, sheet)
         values["origin"] = _repeated(self.name, n_rows)
         values["line"] = pa.array(sheet.lines)
@@ -205,44 +204,8 @@ class BarFile:
                 )
             elif name in declared or name in _REQUIRED:
                 missing.append(f"{name} (expected as {' or '.join(map(repr, wanted))})")
-        self._refuse_header(reader, missing)
+        refuse_header(self.url, reader, self.shape, missing)
         return found
-
-    def _refuse_header(self, reader: SheetReader, missing: list[str]) -> None:
-        names = reader.names
-        twice = sorted({name for name in names if name and names.count(name) > 1})
-        by_name = any(isinstance(column, str) for column in self.shape.columns.values())
-        if twice and (by_name or not self.shape.columns) and not missing:
-            missing = [f"a header without repetition: {', '.join(map(repr, twice))} is there twice"]
-        if missing:
-            shown = ", ".join(names) if names else f"{reader.width} without names"
-            raise SourceError(
-                f"{self.url}: missing {', '.join(missing)}; columns found: {shown}: say which "
-                f"column is which with sources.<name>.formats.columns (contract column = column in "
-                f"the file, or its position from 1), for example columns = "
-                f'{{ ticker = "symbol", session_date = "date" }}; '
-                f"`transfergate inspect` proposes them"
-            )
-
-    def _refusal(
-        self, sheet: Sheet, positions: dict[str, int], bad: dict[str, Cells]
-    ) -> SourceError:
-        parts = []
-        for name, cells in bad.items():
-            rows = np.flatnonzero(cells.bad)
-            label = _label(sheet, positions[name])
-            shown = "; ".join(
-                f"line {sheet.lines[row]} has {_shown(sheet.columns[positions[name]][row])}"
-                for row in rows[:_SHOWN]
-            )
-            more = f"; … {len(rows)} cells in all" if len(rows) > _SHOWN else ""
-            parts.append(f"column {label} ({name}): {shown}{more}; expected {cells.expected}")
-        rows_hit = int(np.any([cells.bad for cells in bad.values()], axis=0).sum())
-        return SourceError(
-            f"{self.url}: {rows_hit} of {len(sheet.lines)} rows cannot be read. "
-            f"{'. '.join(parts)}. Correct the file or its format (`transfergate inspect` proposes "
-            f"one), or say unreadable = 'quarantine' there: then these rows are set apart"
-        )
 
     def _check_order(self, values: dict[str, pa.Array], sheet: Sheet) -> None:
         if self.shape.order is None:
@@ -294,12 +257,3 @@ def _repeated(text: str, n_rows: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n_rows, dtype=np.int32)), pa.array([text])
     ).cast(pa.string())
-
-
-def _label(sheet: Sheet, index: int) -> str:
-    return repr(sheet.names[index]) if sheet.names else str(index + 1)
-
-
-def _shown(value: Any) -> str:
-    text = value.as_py()
-    return "nothing" if text in (None, "") else repr(str(text)[:60])

@@ -29,6 +29,8 @@ _BARS_BEFORE = 64  # as many as the noise of a ticker is measured on, and one
 _BARS_AFTER = 2
 _PORTION_ROWS = 250_000
 _TICKERS_AT_ONCE = 500
+_RELATIONS = ("bars_described", "bar_lines", "bars_compared", "bar_jumps", "suspected_splits")
+# Each is built by the file of its name in sql/checks, from those before it.
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def derive_checks(
     Args:
         bars: A batch with the bars' columns and perhaps more; row ``i`` gets ``row_id`` ``i``.
         sessions: The exchange's sessions, at least over the dates of the batch and its history.
-        sql_dir: Its ``checks/bar_checks.sql`` holds the query and defines the columns.
+        sql_dir: Its ``checks/bar_checks.sql`` defines the columns, after the files that it names.
         history: What ``read_history`` returned; None for nothing known.
         last_session: The last of the whole batch, of which ``bars`` is a portion; None for that
             of ``bars``.
@@ -130,8 +132,17 @@ def derive_checks(
     known = history or History()
     numbered = bars.append_column("row_id", pa.array(range(bars.num_rows), pa.int64()))
     numbered = numbered.select(["row_id", *bars.column_names])
-    calendar = pa.table({"session_date": pa.array(list(sessions), pa.date32())})
-    query = (sql_dir / "checks" / "bar_checks.sql").read_text(encoding="utf-8")
+    days = sorted(sessions)
+    calendar = pa.table(
+        {
+            "session_date": pa.array(days, pa.date32()),
+            "session_number": pa.array(range(1, len(days) + 1), pa.int64()),
+        }
+    )
+    queries = {
+        name: (sql_dir / "checks" / f"{name}.sql").read_text(encoding="utf-8")
+        for name in (*_RELATIONS, "bar_checks")
+    }
     frames = []
     with duckdb.connect(":memory:") as conn:
         conn.execute("set threads = 1")
@@ -141,10 +152,12 @@ def derive_checks(
             conn.register("received", _of(numbered, tickers))
             conn.register("loaded", _of(known.bars, tickers))
             conn.register("actions", _of(known.actions, tickers))
-            frames.append(conn.sql(query).df())
+            for name in _RELATIONS:
+                conn.execute(f"create or replace temp table {name} as\n{queries[name]}")
+            frames.append(conn.sql(queries["bar_checks"]).df())
     frame = pd.concat(frames).sort_values("row_id", ignore_index=True)
     last = frame.pop("last_number")
-    end = last.max() if last_session is None else bisect_right(sorted(sessions), last_session)
+    end = last.max() if last_session is None else bisect_right(days, last_session)
     described: pd.DataFrame = frame.assign(sessions_behind=(end - last).fillna(0).astype("int64"))
     return described
 
