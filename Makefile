@@ -15,6 +15,7 @@ SOURCES ?=
 KILLS ?= 210
 TARGETS ?=
 RESULT ?=
+CONFIG ?=
 PORT ?= 8080
 PYTEST_ARGS ?=
 WORKERS ?= 2
@@ -67,8 +68,8 @@ test: setup-dev setup-store ## Every test that this machine can run, WORKERS at 
 test-browser: setup-dev ## A person in Chromium before a real Airflow (needs Debian's chromium; PYTEST_ARGS=)
 	@exec $(BIN)/python -m pytest tests/browser -m browser -rs $(PYTEST_ARGS)
 
-screenshots: setup-dev ## docs/images anew, from the sample source's bars (needs Debian's chromium)
-	@exec $(BIN)/python -m tests.browser.screenshots
+screenshots: setup-dev ## docs/images anew (needs Debian's chromium; DATA= a folder of bars instead of the sample, CONFIG=)
+	@exec $(BIN)/python -m tests.browser.screenshots $(if $(DATA),--data '$(DATA)') $(if $(CONFIG),--config '$(CONFIG)')
 
 check: setup-dev ## Format, lint, types, import rules, SQL lint
 	$(BIN)/ruff format --check .

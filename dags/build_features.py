@@ -36,9 +36,7 @@ from transfergate.orchestration.retries import DEFAULTS, WAREHOUSE
     doc_md=__doc__,
     tags=["transfergate", "warehouse"],
     params={
-        "source": source_param(
-            settings.load(), default=None, empty="the sources of the loads that started this run"
-        )
+        "source": source_param(settings.load(), default=None, empty="those of the newest load")
     },
 )
 def build_features() -> None:

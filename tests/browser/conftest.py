@@ -101,8 +101,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         name = re.sub(r"\W+", "-", f"{item.name}-{report.when}")
         seen = _keep_pages(values.get("browser"), name)
         report.sections.append(("what the tabs showed", "\n".join(seen) or "no tab was open"))
-        if (home := values.get("home")) is not None:
-            report.sections += _keep_logs(home / "airflow" / "logs")
+        home = values.get("home")
+        if home is not None and (logs := home / "airflow" / "logs").is_dir():
+            report.sections += _keep_logs(logs)
     return report
 
 

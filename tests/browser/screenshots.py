@@ -1,63 +1,117 @@
-"""``make screenshots``: docs/images anew, from the chain on the sample source's real bars.
+"""``make screenshots``: docs/images anew.
 
-    python -m tests.browser.screenshots [--home FOLDER] [--to FOLDER]
+    python -m tests.browser.screenshots [--data FOLDER] [--config FILE] [--only bars|planted]
+        [--home FOLDER] [--to FOLDER]
 
-Runs the chain as ``make retrain`` does (in a home where it has run, nothing is made anew), then
-looks at the pages inside a real Airflow.
+Two homes are photographed inside a real Airflow. In the first, ``make retrain`` has run on the
+sample source, or on the bars of FOLDER with the settings of FILE; where it has run already, nothing
+is made anew. In the second, which is made anew each time, the planted market of the source
+``synthetic`` shows what real bars may lack: a promotion that is asked for, approved, taken back.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
-from tests.browser.person import LAPTOP, PHONE, Person, launch
+from tests.browser import views
+from tests.browser.asked import TRAINED, follow_to_the_question
+from tests.browser.person import Person, launch
+from tests.browser.views import View
+from transfergate import settings as settings_module
 from transfergate.orchestration import retrain
 from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
+from transfergate.orchestration.follow import follow_chain
+from transfergate.orchestration.processes import interruptible
+from transfergate.orchestration.progress import Progress
 from transfergate.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_BYTES = 150_000
 COLOURS = 128
-TICKER = "GOOG"
+BY_ASSETS = {
+    "TRANSFERGATE_SCHEDULES__INGEST": "manual",
+    "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
+}
+_SESSIONS: dict[str, StorageState] = {}  # of one log-in each, by the Airflow's address
+WHY = "costs turned out higher than the record assumed"
 
 
 def main() -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="screenshots", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", help="folder of bar files instead of the sample source")
+    parser.add_argument("--config", type=Path, help="settings of the first home, as TOML")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "screenshots")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--only", choices=("bars", "planted"), help="one of the two homes")
+    parser.add_argument("--views", help="names of pictures, comma separated; else all")
     options = parser.parse_args()
-    settings = Settings(home=options.home.resolve())
+    interruptible()
     options.to.mkdir(parents=True, exist_ok=True)
-    if not (settings.artefact_root / "evaluations" / "latest.json").exists():
-        conf = {"source": "sample"}
-        environment = {
-            **settings_environment(settings),
-            "TRANSFERGATE_SCHEDULES__INGEST": "manual",
-            "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
-        }
-        retrain.retrain(settings, environment, conf, sys.stdout)
-    with (
-        EmbeddedAirflow(settings, settings_environment(settings)) as airflow,
-        sync_playwright() as playwright,
-    ):
-        airflow.start_scheduler()  # or Airflow warns on every page that it does not run
-        airflow.api.wait_for_dags((*CHAIN, *BY_HAND), parsed_after=0.0, seconds=300)
+    with sync_playwright() as playwright:
         browser = launch(playwright)
-        for name, (size, scheme, look) in PICTURES.items():
-            file = options.to / f"{name}.png"
-            file.write_bytes(_taken(browser, airflow, size, scheme, look))
-            sys.stdout.write(f"{file}  {file.stat().st_size / 1000:.0f} kB\n")
+        if options.only != "planted":
+            photograph_bars(browser, options)
+        if options.only != "bars":
+            photograph_planted(browser, options)
         browser.close()
     return 0
+
+
+def photograph_bars(browser: Browser, options: argparse.Namespace) -> None:
+    """Pictures of bars as they came: what the gate says of them is not chosen."""
+    if options.config:
+        os.environ["TRANSFERGATE_CONFIG"] = str(options.config.resolve())
+    settings = _at(options.home / "bars")
+    environment = settings_environment(settings) | BY_ASSETS
+    if not (settings.artefact_root / "evaluations" / "latest.json").exists():
+        conf = {"source": "files", "data": options.data} if options.data else {"source": "sample"}
+        retrain.retrain(settings, environment, conf, sys.stdout)
+    with _airflow(settings, environment) as airflow:
+        for view in _wanted(views.OF_BARS, options):
+            _take(browser, airflow, view, options.to)
+    os.environ.pop("TRANSFERGATE_CONFIG", None)
+
+
+def photograph_planted(browser: Browser, options: argparse.Namespace) -> None:
+    """Pictures of a promotion from the question to the rollback, on a planted market."""
+    home = options.home / "planted"
+    shutil.rmtree(home, ignore_errors=True)
+    settings = _at(home)
+    by_hand = BY_ASSETS | {"TRANSFERGATE_APPROVAL__BY": "human"}
+    with _airflow(settings, settings_environment(settings) | by_hand) as airflow:
+        for dag_id in CHAIN:
+            airflow.api.set_paused(dag_id, paused=False)
+        first = airflow.api.trigger(CHAIN[0], {"source": "synthetic"})
+        progress = Progress(sys.stdout)
+        runs = follow_to_the_question(airflow, first, progress)
+        for view in _wanted(views.OF_A_QUESTION, options):
+            _take(browser, airflow, view, options.to)
+        with _somebody(browser, airflow, views.OF_A_QUESTION[0]) as person:
+            person.answer("Approve")
+            follow_chain(airflow, TRAINED, runs[TRAINED], TRAINED, progress)
+        for view in _wanted(views.OF_A_CHAMPION, options):
+            _take(browser, airflow, view, options.to)
+        with _somebody(browser, airflow, views.OF_A_CHAMPION[0]) as person:
+            person.roll_back(views.PROMOTED, WHY)
+        for view in _wanted(views.OF_A_HISTORY, options):
+            _take(browser, airflow, view, options.to)
+
+
+def _wanted(found: Sequence[View], options: argparse.Namespace) -> list[View]:
+    names = options.views.split(",") if options.views else [view.name for view in found]
+    return [view for view in found if view.name in names]
 
 
 def small(picture: bytes) -> bytes:
@@ -77,84 +131,41 @@ def small(picture: bytes) -> bytes:
     return written.getvalue()
 
 
-def _taken(
-    browser: Browser,
-    airflow: EmbeddedAirflow,
-    size: dict[str, int],
-    scheme: str,
-    look: Callable[[Person], None],
-) -> bytes:
-    context = browser.new_context(viewport=size, color_scheme=scheme)
-    if scheme == "dark":  # Airflow's own switch, as a person leaves it
+def _at(home: Path) -> Settings:
+    return settings_module.load().model_copy(update={"home": home.resolve()})
+
+
+@contextmanager
+def _airflow(settings: Settings, environment: Mapping[str, str]) -> Iterator[EmbeddedAirflow]:
+    with EmbeddedAirflow(settings, environment) as airflow:
+        airflow.start_scheduler()  # or Airflow warns on every page that it does not run
+        airflow.api.wait_for_dags((*CHAIN, *BY_HAND), parsed_after=0.0, seconds=300)
+        yield airflow
+
+
+def _take(browser: Browser, airflow: EmbeddedAirflow, view: View, folder: Path) -> None:
+    with _somebody(browser, airflow, view) as person:
+        view.look(person)
+        person.page.wait_for_load_state("networkidle")
+        person.watch.check()
+        file = folder / f"{view.name}.png"
+        file.write_bytes(small(person.page.screenshot()))
+        sys.stdout.write(f"{file}  {file.stat().st_size / 1000:.0f} kB\n")
+
+
+@contextmanager
+def _somebody(browser: Browser, airflow: EmbeddedAirflow, view: View) -> Iterator[Person]:
+    context = browser.new_context(
+        viewport=view.size, color_scheme=view.scheme, storage_state=_SESSIONS.get(airflow.url)
+    )
+    if view.scheme == "dark":  # Airflow's own switch, as a person leaves it
         context.add_init_script("localStorage.setItem('theme', 'dark')")
     person = Person(context, airflow.url)
-    person.log_in(airflow.secrets["admin_password"], to="/transfergate/")
-    look(person)
-    person.page.wait_for_load_state("networkidle")
-    person.watch.check()
-    taken = small(person.page.screenshot())
+    if airflow.url not in _SESSIONS:
+        person.log_in(airflow.secrets["admin_password"], to="/transfergate/")
+        _SESSIONS[airflow.url] = context.storage_state()
+    yield person
     person.close()
-    return taken
-
-
-def overview(person: Person) -> None:
-    """The first page, in Airflow's frame."""
-    _framed(person).get_by_test_id("ticker-row").first.wait_for()
-
-
-def report(person: Person) -> None:
-    """Verdicts and the forest plot, in Airflow's frame."""
-    pages = _framed(person, "Evaluations")
-    pages.get_by_test_id("evaluation-row").get_by_role("link").first.click()
-    pages.get_by_test_id("forest-plot").locator("svg").first.wait_for()
-
-
-def curves(person: Person) -> None:
-    """Equity of all arms of one ticker, in Airflow's frame."""
-    report(person)
-    opened = person.frame.get_by_test_id("ticker-report").filter(has_text=TICKER)
-    chart = opened.get_by_test_id("equity-chart")
-    chart.evaluate("node => node.closest('figure').scrollIntoView({block: 'start'})")
-    chart.locator("svg path").nth(10).wait_for(state="attached")
-
-
-def quality(person: Person) -> None:
-    """One batch, in Airflow's frame."""
-    pages = _framed(person, "Data quality")
-    pages.get_by_test_id("batch-link").first.click()
-    pages.get_by_test_id("batch-counts").wait_for()
-
-
-def lineage(person: Person) -> None:
-    """From a champion or candidate back to bars, on a phone, outside of the frame."""
-    person.page.goto(f"{person.url}/transfergate/batches")
-    person.page.get_by_test_id("batch-link").first.click()
-    person.page.get_by_test_id("lineage-link").click()
-    person.page.get_by_test_id("lineage-graph").wait_for()
-
-
-def phone(person: Person) -> None:
-    """The first page on a phone, outside of the frame."""
-    _small(person.page)
-
-
-PICTURES: dict[str, tuple[dict[str, int], str, Callable[[Person], None]]] = {
-    "overview": (LAPTOP, "light", overview),
-    "report": (LAPTOP, "light", report),
-    "curves-dark": (LAPTOP, "dark", curves),
-    "quality": (LAPTOP, "light", quality),
-    "lineage-phone-dark": (PHONE, "dark", lineage),
-    "overview-phone": (PHONE, "light", phone),
-}
-
-
-def _framed(person: Person, section: str = "Overview") -> FrameLocator:
-    person.page.goto(person.url)
-    return person.see_pages(section)
-
-
-def _small(page: Page) -> None:
-    page.get_by_test_id("ticker-row").first.wait_for()
 
 
 if __name__ == "__main__":
