@@ -131,6 +131,8 @@ class EmbeddedAirflow:
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+            # Of 5 s, the default, a busy machine misses five in a row; then the task has failed.
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",
             "LOGGING__BASE_LOG_FOLDER": str(self.logs),
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
