@@ -139,11 +139,12 @@ STEPS: dict[str, Any] = {
 
 
 IMPORTS = {"pandas": ("pandas",), "polars": ("polars",)}
+OUR_IMPORTS = ("duckdb", "exchange_calendars", "transfergate.warehouse.publish")
 
 
 def run_step(name: str, folder: Path, tickers: int) -> dict[str, Any]:
     """One step in this process: ``wall_s, cpu_s, peak_gb, result``; imports come before."""
-    for module in IMPORTS.get(name, ("duckdb", "exchange_calendars")):
+    for module in IMPORTS.get(name, OUR_IMPORTS):
         importlib.import_module(module)
     wall, cpu = time.monotonic(), time.process_time()
     result = STEPS[name](folder, tickers)

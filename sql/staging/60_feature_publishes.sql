@@ -14,3 +14,13 @@ create table if not exists feature_checks (
     source varchar not null,
     checks_key varchar not null
 );
+
+-- Sessions of an exchange between two days, as a version of exchange_calendars gives them.
+-- Grain: calendar × version × span. To build a calendar takes longer than a new session's features.
+create table if not exists calendar_spans (
+    calendar varchar not null,
+    version varchar not null,
+    first_day date not null,
+    last_day date not null,
+    sessions date[] not null
+);

@@ -43,12 +43,18 @@ _BATCH_SCHEMA = pa.schema(
 # the days around each action, and the bars from the restart point on. Whether that was enough is
 # seen there, see _NOT_THE_SAME.
 _PART_OF_HISTORY = """
-select bars.*
+select bars.* replace (null::varchar as currency, null::varchar as batch_id)
 from "{database}".main.bar_revisions as bars
 inner join feature_batch as batch on bars.ticker = batch.ticker
 where
     bars.ticker between getvariable('first_ticker') and getvariable('last_ticker')
     and bars.source = getvariable('source_name')
+    -- Of most bars their day alone says that nothing asks for them.
+    and (
+        {any_action}
+        or bars.session_date >= date '{first}'
+        or bars.session_date < date '{head}'
+    )
     and (
         bars.session_date >= batch.first_session
         or bars.session_date < batch.head_until
@@ -166,22 +172,20 @@ def begin(conn: DuckDBPyConnection, run: FeatureRun) -> None:
 
 def set_batch(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerPlan]) -> None:
     """Build ``feature_batch``: what is wanted of which ticker, and what it is related to."""
-    rows = [
-        {
-            "ticker": plan.ticker,
-            "is_index": plan.is_index,
-            "index_ticker": run.own_indices.get(plan.ticker, run.index or ""),
-            "changed_from": plan.changed_from or _FIRST_DAY,
-            "first_session": plan.first_session or _FIRST_DAY,
-            "first_bar_number": plan.first_bar_number,
-            "first_close": plan.first_close,
-            "head_until": plan.head_until or _FIRST_DAY,
-            **dict(zip(STATES, plan.states, strict=True)),
-        }
-        for plan in plans
+    columns: list[Sequence[object]] = [
+        [plan.ticker for plan in plans],
+        [plan.is_index for plan in plans],
+        [run.own_indices.get(plan.ticker, run.index or "") for plan in plans],
+        [plan.changed_from or _FIRST_DAY for plan in plans],
+        [plan.first_session or _FIRST_DAY for plan in plans],
+        [plan.first_bar_number for plan in plans],
+        [plan.first_close for plan in plans],
+        [plan.head_until or _FIRST_DAY for plan in plans],
+        *zip(*(plan.states for plan in plans), strict=True),
     ]
-    replace_table(conn, "feature_batch", pa.Table.from_pylist(rows, _BATCH_SCHEMA))
-    bounds = {"first_ticker": rows[0]["ticker"], "last_ticker": rows[-1]["ticker"]}
+    arrays = map(pa.array, columns, _BATCH_SCHEMA.types)
+    replace_table(conn, "feature_batch", pa.table(list(arrays), schema=_BATCH_SCHEMA))
+    bounds = {"first_ticker": plans[0].ticker, "last_ticker": plans[-1].ticker}
     for name, value in bounds.items():
         conn.execute(f"set variable {name} = $value::varchar", {"value": value})
 
@@ -210,7 +214,12 @@ def read_bars(conn: DuckDBPyConnection, run: FeatureRun, plans: Sequence[TickerP
         create(conn, "int_adjusted_bars", run.sql.text("int_adjusted_bars"))
         return
     create(conn, "action_days", _ACTION_DAYS.format(database=database, days=_NEAR_DAYS))
-    create(conn, "batch_revisions", _PART_OF_HISTORY.format(database=database))
+    asked = {
+        "any_action": bool(conn.execute("select 1 from action_days limit 1").fetchall()),
+        "first": min(plan.first_session or _FIRST_DAY for plan in plans),
+        "head": max(plan.head_until or _FIRST_DAY for plan in plans),
+    }
+    create(conn, "batch_revisions", _PART_OF_HISTORY.format(database=database, **asked))
     conn.execute(f"{view} bar_revisions as from batch_revisions")
     create(conn, "int_adjusted_bars", run.sql.text("int_adjusted_bars"))
     other = [str(row[0]) for row in conn.execute(_NOT_THE_SAME).fetchall()]
@@ -242,15 +251,21 @@ def take_bars(
         conn.register("int_adjusted_bars", pa.ipc.open_file(source).read_all())
 
 
-def ticker_slices(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Cut a table that is sorted by its column ``ticker`` into one slice for each."""
-    if not table.num_rows:
+def ticker_spans(tickers: pa.ChunkedArray) -> Iterator[tuple[str, slice]]:
+    """Where each ticker lies in a sorted column of tickers."""
+    if not len(tickers):
         return
-    runs = pc.run_end_encode(table["ticker"].combine_chunks())
+    runs = pc.run_end_encode(tickers.combine_chunks())
     start = 0
     for ticker, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield ticker, table.slice(start, end - start)
+        yield ticker, slice(start, end)
         start = end
+
+
+def ticker_slices(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Cut a table that is sorted by its column ``ticker`` into one slice for each."""
+    for ticker, span in ticker_spans(table["ticker"]):
+        yield ticker, table.slice(span.start, span.stop - span.start)
 
 
 def create(conn: DuckDBPyConnection, relation: str, select: str, kind: str = "table") -> None:

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transfergate.storage import ArtefactStore, content_hash
-from transfergate.warehouse.batch_bars import STATES, TickerPlan, ticker_slices
+from transfergate.warehouse.batch_bars import STATES, TickerPlan, ticker_spans
 
 # A plus sign is escaped in a ticker's file name, so these are no ticker's.
 RECENT = "+recent.parquet"
@@ -151,22 +151,33 @@ class BaseSnapshot:
 
     def path(self, name: str) -> Path:
         """One of its files, or a local copy."""
+        if self._folder:
+            return self._folder / name
         return self.store.local(f"snapshots/{self.manifest['id']}/{name}")
+
+    @cached_property
+    def _folder(self) -> Path | None:
+        try:
+            return self.store.root / "snapshots" / str(self.manifest["id"])
+        except ValueError:  # an object store
+            return None
 
     @cached_property
     def market(self) -> pa.Table:
         """Sums behind the market's return of each session."""
-        return pq.read_table(self.path(MARKET))
+        return pq.ParquetFile(self.path(MARKET)).read()
 
     @cached_property
     def _points(self) -> tuple[pa.Table, npt.NDArray[np.int64], dict[str, tuple[int, int]]]:
         """Restart points of all tickers, their bars' numbers, and ticker -> its rows."""
-        table = pq.read_table(self.path(POINTS)).combine_chunks()
-        rows, start = {}, 0
-        for ticker, part in ticker_slices(table):
-            rows[ticker] = (start, start + part.num_rows)
-            start += part.num_rows
+        table = pq.ParquetFile(self.path(POINTS)).read().combine_chunks()
+        rows = {name: (span.start, span.stop) for name, span in ticker_spans(table["ticker"])}
         return table.drop_columns(["ticker"]), table["bar_number"].to_numpy(), rows
+
+    @cached_property
+    def _point_columns(self) -> dict[str, pa.Array]:
+        table = self._points[0]
+        return {name: table[name].combine_chunks() for name in table.column_names}
 
     @cached_property
     def _planned(self) -> dict[tuple[str, date, int], TickerPlan]:
@@ -174,11 +185,12 @@ class BaseSnapshot:
 
     @cached_property
     def _recent(self) -> dict[str, Rows]:
-        table = pq.read_table(self.path(RECENT))
-        features = self.manifest["features"]
-        return {ticker: Rows.of_table(part, features) for ticker, part in ticker_slices(table)}
+        table = pq.ParquetFile(self.path(RECENT)).read()
+        rows = Rows.of_table(table, self.manifest["features"])
+        spans = ticker_spans(table["ticker"])
+        return {ticker: rows.part(span.start, span.stop) for ticker, span in spans}
 
-    @property
+    @cached_property
     def recent_from(self) -> date:
         """First day whose rows are recent."""
         return date.fromisoformat(self.manifest["recent_from"])
@@ -190,11 +202,15 @@ class BaseSnapshot:
 
     def points(self, ticker: str, before_bar: int | None = None) -> pa.Table:
         """Restart points of a ticker before a bar's number, without the ticker's column."""
-        table, numbers, rows = self._points
+        start, end = self._point_span(ticker, before_bar)
+        return self._points[0].slice(start, end - start)
+
+    def _point_span(self, ticker: str, before_bar: int | None) -> tuple[int, int]:
+        _, numbers, rows = self._points
         start, end = rows.get(ticker, (0, 0))
         if before_bar is not None:
             end = start + int(np.searchsorted(numbers[start:end], before_bar))
-        return table.slice(start, end - start)
+        return start, end
 
     def recent(self, ticker: str) -> Rows:
         """Recent rows of a ticker."""
@@ -237,10 +253,10 @@ class BaseSnapshot:
 
     def _plan(self, ticker: str, changed_from: date, bars_needed: int) -> TickerPlan:
         first_row = self.rows_before(ticker, changed_from)
-        usable = self.points(ticker, first_row - bars_needed)
-        if not usable.num_rows:
+        start, end = self._point_span(ticker, first_row - bars_needed)
+        if start == end:
             return TickerPlan(ticker, changed_from, first_row)
-        point = usable.slice(usable.num_rows - 1).to_pylist()[0]
+        point = {name: values[end - 1].as_py() for name, values in self._point_columns.items()}
         return TickerPlan(
             ticker,
             changed_from,

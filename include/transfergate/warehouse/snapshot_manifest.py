@@ -11,18 +11,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
-from transfergate.calendars import exchange_sessions
 from transfergate.storage.bars import INSTRUMENT_SCHEMA
 from transfergate.warehouse.batch_bars import FeatureRun
+from transfergate.warehouse.sessions import sessions_between
 from transfergate.warehouse.snapshot_files import BaseSnapshot
 
 ORDINAL_ORIGIN = date(1990, 1, 1)
 
 
-def snapshot_sessions(market: pa.Table, calendar: str, base: BaseSnapshot | None) -> dict[str, Any]:
+def snapshot_sessions(
+    conn: DuckDBPyConnection, market: pa.Table, calendar: str, base: BaseSnapshot | None
+) -> dict[str, Any]:
     """Say which sessions a snapshot covers.
 
     Args:
+        conn: The warehouse, in no transaction.
         market: Sums behind the market's returns: a row for each session with a bar.
         calendar: A code of ``exchange_calendars``.
         base: The snapshot that it starts from.
@@ -35,16 +38,17 @@ def snapshot_sessions(market: pa.Table, calendar: str, base: BaseSnapshot | None
     first, last = traded[0], traded[-1]
     day = timedelta(days=1)
     if base and (old := traded_sessions(base.market)) == traded[: len(old)]:
-        # What the base says up to its last session stands; a calendar takes a second to set up.
+        # What the base says up to its last session stands.
         later = set(traded[len(old) :])
         if len(later) < (last - old[-1]).days:
-            later |= set(exchange_sessions(calendar, old[-1] + day, last))
+            later |= set(sessions_between(conn, calendar, old[-1] + day, last))
         before = base.manifest["sessions"]
         return {
             "sessions": [*before, *(session.isoformat() for session in sorted(later))],
             "first_session_ordinal": base.manifest["first_session_ordinal"],
         }
-    known = exchange_sessions(calendar, min(first, ORDINAL_ORIGIN), max(last, ORDINAL_ORIGIN))
+    since, until = min(first, ORDINAL_ORIGIN), max(last, ORDINAL_ORIGIN)
+    known = sessions_between(conn, calendar, since, until)
     ordinal = bisect_left(known, first) - bisect_left(known, ORDINAL_ORIGIN)
     sessions = sorted({*traded, *known[bisect_left(known, first) : bisect_right(known, last)]})
     return {
@@ -55,7 +59,8 @@ def snapshot_sessions(market: pa.Table, calendar: str, base: BaseSnapshot | None
 
 def traded_sessions(market: pa.Table) -> list[date]:
     """Sessions on which a published ticker has a bar."""
-    found: list[date] = market.filter(pc.greater(market["bars"], 0))["session_date"].to_pylist()
+    days = market.filter(pc.greater(market["bars"], 0))["session_date"].to_numpy()
+    found: list[date] = days.astype("datetime64[D]").tolist()
     return found
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,7 @@ from duckdb import DuckDBPyConnection
 from transfergate.errors import SnapshotError
 from transfergate.progress import Progress
 from transfergate.storage import content_hash, share_file
-from transfergate.warehouse.batch_bars import (
-    FeatureRun,
-    TickerPlan,
-    feature_worker,
-)
+from transfergate.warehouse.batch_bars import feature_worker
 from transfergate.warehouse.batches import KeptBatch, in_parallel
 from transfergate.warehouse.features import (
     TickerFeatures,
@@ -36,34 +30,9 @@ from transfergate.warehouse.snapshot_files import (
     write_parquet,
     write_settled,
 )
+from transfergate.warehouse.snapshot_plan import SnapshotPlan
 
 _SETTLED = ("name", "sha256", "rows", "content", "first_session")
-
-
-@dataclass(frozen=True)
-class SnapshotPlan:
-    """What goes into a snapshot, and how much of it is to be computed.
-
-    Attributes:
-        run: Bars and SQL.
-        market: Sums behind the market's returns.
-        batches: What is to be computed; the other tickers are those of the base.
-        tickers: All tickers, sorted; one that turns out to have no rows is left out.
-        recent_from: First day whose rows are recent.
-        base: The snapshot to start from; None to compute all.
-    """
-
-    run: FeatureRun
-    market: pa.Table
-    batches: Sequence[KeptBatch]
-    tickers: Sequence[str]
-    recent_from: date
-    base: BaseSnapshot | None = None
-
-    @cached_property
-    def plans(self) -> Mapping[str, TickerPlan]:
-        """Ticker -> what is to be computed of it."""
-        return {plan.ticker: plan for batch in self.batches for plan in batch.plans}
 
 
 @dataclass(frozen=True)
@@ -121,7 +90,7 @@ def write_snapshot(
     kept = [ticker for ticker in plan.tickers if ticker not in plan.plans]
     written = [item for _, items in results for item in items]
     written += [_write_ticker(folder, plan, columns, ticker, None) for ticker in kept]
-    return _write_shared(folder, plan, columns, written)
+    return _write_shared(folder, plan, columns, written, threads)
 
 
 def _write_ticker(
@@ -138,7 +107,10 @@ def _write_ticker(
     if found:
         now = found.restart_points
         now = now.slice(int(np.searchsorted(now["bar_number"].to_numpy(), kept_rows or 0)))
-        points = pa.concat_tables([points, now]) if points is not None else now
+        if points is None or not len(points):
+            points = now
+        elif len(now):
+            points = pa.concat_tables([points, now])
     settled = base.manifest["files"].get(ticker) if base else None
     if base and settled and base.recent_from == plan.recent_from:
         kept_recent = None if kept_rows is None else kept_rows - settled["rows"]
@@ -157,7 +129,11 @@ def _write_ticker(
 
 
 def _write_shared(
-    folder: Path, plan: SnapshotPlan, columns: Sequence[str], written: Sequence[_Written]
+    folder: Path,
+    plan: SnapshotPlan,
+    columns: Sequence[str],
+    written: Sequence[_Written],
+    threads: int,
 ) -> dict[str, Any]:
     present = sorted(
         (item for item in written if item.entry["rows"] or len(item.recent)),
@@ -172,39 +148,44 @@ def _write_shared(
         place = {"recent_start": start, "recent_rows": len(item.recent)}
         files[item.ticker] = item.entry | place
         start += len(item.recent)
-    recent = Rows.joined([item.recent for item in present])
-    names = _repeated([item.ticker for item in present], [len(item.recent) for item in present])
-    table = recent.table(columns).add_column(0, "ticker", names)
-    hashes = [part for item in present for part in (item.ticker, item.recent.content)]
-    points = pa.concat_tables(
-        [
-            item.points.add_column(0, "ticker", pa.array([item.ticker] * len(item.points)))
-            for item in present
-            if len(item.points)
-        ]
-        or [BaseSnapshot.no_points()]
+    tables, content = _shared_tables(plan, columns, present)
+    hashed = in_parallel(
+        lambda name: write_parquet(folder / name, tables[name]), list(tables), threads
     )
+    digests = dict(zip(tables, hashed, strict=True))
     return {
         "features": list(columns),
         "tickers": list(files),
         "rows": {name: entry["rows"] + entry["recent_rows"] for name, entry in files.items()},
         "files": files,
         "recent_from": plan.recent_from.isoformat(),
-        "recent": {
-            "name": RECENT,
-            "sha256": write_parquet(folder / RECENT, table),
-            "content": content_hash(*hashes, length=32),
-        },
-        "restart": {
-            MARKET: write_parquet(folder / MARKET, plan.market),
-            POINTS: write_parquet(folder / POINTS, points),
-        },
+        "recent": {"name": RECENT, "sha256": digests[RECENT], "content": content},
+        "restart": {name: digests[name] for name in (MARKET, POINTS)},
     }
 
 
-def _repeated(tickers: Sequence[str], counts: Sequence[int]) -> pa.Array:
-    numbers = np.repeat(np.arange(len(tickers)), counts)
-    return pa.array(tickers, pa.string()).take(pa.array(numbers))
+def _shared_tables(
+    plan: SnapshotPlan, columns: Sequence[str], present: Sequence[_Written]
+) -> tuple[dict[str, pa.Table], str]:
+    """File -> its rows of all tickers, and the hash of the recent ones."""
+    recent = Rows.joined([item.recent for item in present])
+    names = _repeated({item.ticker: len(item.recent) for item in present})
+    hashes = [part for item in present for part in (item.ticker, item.recent.content)]
+    points = BaseSnapshot.no_points()
+    if pointed := {item.ticker: item.points for item in present if len(item.points)}:
+        owners = _repeated({ticker: len(rows) for ticker, rows in pointed.items()})
+        points = pa.concat_tables(list(pointed.values())).add_column(0, "ticker", owners)
+    tables = {
+        RECENT: recent.table(columns).add_column(0, "ticker", names),
+        POINTS: points,
+        MARKET: plan.market,
+    }
+    return tables, content_hash(*hashes, length=32)
+
+
+def _repeated(counts: Mapping[str, int]) -> pa.Array:
+    numbers = np.repeat(np.arange(len(counts)), list(counts.values()))
+    return pa.array(list(counts), pa.string()).take(pa.array(numbers))
 
 
 def _run_checks(
@@ -216,8 +197,7 @@ def _run_checks(
     if not features:
         return
     rows = Rows.joined([Rows(item.sessions, item.prices, item.scores) for item in features])
-    counts = [len(item.sessions) for item in features]
-    names = _repeated([item.ticker for item in features], counts)
+    names = _repeated({item.ticker: len(item.sessions) for item in features})
     table = rows.table(columns).add_column(0, "ticker", names)
     conn.register("snapshot_rows", table)
     run_checks(conn, checks)
