@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots check format golden drills bench charts lock clean
+.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots test-topology test-topology-faults check format golden drills bench charts secrets setup-cluster lock lock-cluster clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -68,6 +68,34 @@ test: setup-dev setup-store ## Every test that this machine can run, WORKERS at 
 test-browser: setup-dev ## A person in Chromium before a real Airflow (needs Debian's chromium; PYTEST_ARGS=)
 	@exec $(BIN)/python -m pytest tests/browser -m browser -rs $(PYTEST_ARGS)
 
+# The cluster's packages lie over those of .venv, which stay as make retrain tests them; MLflow's server
+# wants other versions altogether. Both only where the topology is tested.
+setup-cluster: .venv-cluster/.installed .venv-mlflow/.installed
+
+PACKAGES = awk -F== '!/^\#/ && NF == 2 {name = tolower($$1); gsub(/[_.]/, "-", name); print name "==" $$2}'
+
+.venv-cluster/.installed: requirements-cluster.txt $(VENV)/.installed-dev
+	@rm -rf .venv-cluster && $(PYTHON) -m venv .venv-cluster
+	@comm -13 <($(PACKAGES) requirements.txt | sort) <($(PACKAGES) requirements-cluster.txt | sort) > .venv-cluster/packages.txt
+	@.venv-cluster/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r .venv-cluster/packages.txt
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$(.venv-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_below.pth"
+	@touch $@
+
+.venv-mlflow/.installed: requirements-mlflow.txt
+	@rm -rf .venv-mlflow && $(PYTHON) -m venv .venv-mlflow
+	@.venv-mlflow/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-mlflow.txt
+	@touch $@
+
+test-topology: setup-dev setup-store setup-cluster ## docker-compose.yaml's services on loopback, and the chain (needs Debian's postgresql, redis-server)
+	@exec $(BIN)/python -m pytest tests/topology -m 'topology and not fault' -rs $(PYTEST_ARGS)
+
+test-topology-faults: setup-dev setup-store setup-cluster ## The same, and its services are killed while it runs
+	@exec $(BIN)/python -m pytest tests/topology -m fault -rs $(PYTEST_ARGS)
+
+secrets: setup ## .env for docker-compose.yaml: fresh passwords and keys; never overwrites
+	@exec $(BIN)/transfergate secrets
+
 screenshots: setup-dev ## docs/images anew (needs Debian's chromium; DATA= a folder of bars instead of the sample, CONFIG=)
 	@exec $(BIN)/python -m tests.browser.screenshots $(if $(DATA),--data '$(DATA)') $(if $(CONFIG),--config '$(CONFIG)')
 
@@ -104,6 +132,21 @@ lock: ## Resolve the dependencies of pyproject.toml anew into requirements*.txt
 	build/lock/bin/python -m pip install --quiet -c requirements.txt '.[test,lint]' && build/lock/bin/python -m pip uninstall --quiet -y transfergate
 	@( echo "# What make test and make check need besides: written by make lock."; echo "-r requirements.txt"; \
 	  build/lock/bin/python -m pip freeze | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia|cuda|triton)-?/d' | grep -vxFf requirements.txt ) > requirements-dev.txt
+
+# Versions of the main lock wherever both have a package, python-dateutil aside: FAB wants an older one.
+lock-cluster: setup-dev ## Resolve requirements-cluster.txt and requirements-mlflow.txt anew
+	rm -rf build/lock-cluster && $(PYTHON) -m venv build/lock-cluster
+	build/lock-cluster/bin/python -m pip install --quiet uv
+	$(PACKAGES) requirements.txt | grep -v '^python-dateutil==' > build/lock-cluster/constraints.txt
+	@( echo "# What the production image installs: the lock of make retrain, and Celery, PostgreSQL and FAB on top."; \
+	  echo "# Written by make lock-cluster; torch has neither hash nor +cpu, as in requirements.txt."; \
+	  build/lock-cluster/bin/uv pip compile -q --python-version 3.11 --no-header --no-annotate \
+	    -c build/lock-cluster/constraints.txt --extra production pyproject.toml \
+	    | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia|cuda|triton)-?/d' ) > requirements-cluster.txt
+	@( echo "# The MLflow server, in an environment of its own: it wants an older pyarrow than the lock has."; \
+	  echo "# Written by make lock-cluster."; \
+	  printf '%s\n' "mlflow==$$(sed -n 's/^mlflow-skinny==//p' requirements.txt)" psycopg2-binary \
+	    | build/lock-cluster/bin/uv pip compile -q --python-version 3.11 --no-header --no-annotate - ) > requirements-mlflow.txt
 
 clean: ## Remove all that runs have made (not .venv)
 	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 1_000_000
@@ -128,43 +127,6 @@ def test_the_lock_satisfies_what_the_project_declares():
         wanted = Requirement(line)
         version = locked[wanted.name.lower().replace("_", "-")]
         assert wanted.specifier.contains(version), line
-
-
-def compose() -> dict:
-    return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
-
-
-def test_the_compose_file_fits_the_compose_specification():
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec",
-         str(ROOT / "docker-compose.yaml")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_compose_file_names_only_services_and_volumes_that_it_has():
-    document = compose()
-    for name, service in document["services"].items():
-        assert set(service.get("depends_on", {})) <= set(document["services"]), name
-        for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
-            assert source in document["volumes"] or (ROOT / source).exists(), (name, source)
-
-
-def test_the_compose_file_has_no_secret_and_workers_no_database():
-    document = compose()
-    text = (ROOT / "docker-compose.yaml").read_text()
-    for variable in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)([^}]*)\}", text):
-        assert variable[1].startswith(":?"), f"{variable[0]} must have no default"
-    for name, service in document["services"].items():
-        if name.startswith("worker"):
-            assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in service["environment"]
-    queues = [str(service.get("command")) for service in document["services"].values()]
-    assert any("-q default" in command for command in queues)
-    assert any("-q gpu" in command for command in queues)
 
 
 def test_ci_is_executable():

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "duckdb", "great_expectations", "mlflow", "pandas", "gymnasium", "pyarrow"}
 
 POOLS = {
-    ("ingest_daily_bars", "validate"): ("duckdb_writer", "default"),
-    ("ingest_daily_bars", "load"): ("duckdb_writer", "default"),
-    ("build_features", "build"): ("duckdb_writer", "default"),
+    ("ingest_daily_bars", "validate"): ("duckdb_writer", "warehouse"),
+    ("ingest_daily_bars", "load"): ("duckdb_writer", "warehouse"),
+    ("build_features", "build"): ("duckdb_writer", "warehouse"),
     ("pretrain_foundation", "pretrain"): ("gpu", "gpu"),
     ("pretrain_foundation", "backtest"): ("gpu", "gpu"),
     ("finetune_tickers", "finetune"): ("gpu", "gpu"),

@@ -23,6 +23,7 @@ from transfergate.cli import (
     instruments,
     quarantine,
     registry,
+    secrets,
     sizing,
 )
 from transfergate.cli.common import Parser, UsageError
@@ -83,6 +84,18 @@ def _parser() -> Parser:
         description="Does pre-training help this ticker? The steps of the DAGs, without Airflow.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (chain, inspect, bars, instruments, quarantine, gate, registry, sizing, calibrate):
+    groups = (
+        chain,
+        inspect,
+        bars,
+        instruments,
+        quarantine,
+        gate,
+        registry,
+        sizing,
+        calibrate,
+        secrets,
+    )
+    for group in groups:
         group.add(commands)
     return parser

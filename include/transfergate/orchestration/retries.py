@@ -32,7 +32,10 @@ _REFUSED = RetryRule(
     reason="a refusal depends on its inputs alone: the same inputs are refused again",
 )
 
+_QUEUES = settings.load().queues
+
 DEFAULTS: dict[str, Any] = {
+    "queue": _QUEUES.default,
     "retries": 1,
     "retry_delay": timedelta(seconds=10),
     "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _AWAY, _REFUSED]),
@@ -41,8 +44,13 @@ DEFAULTS: dict[str, Any] = {
 }
 """For every task: one more try in case its process was killed; refusals fail at once."""
 
-WAREHOUSE: dict[str, Any] = {"pool": "duckdb_writer", "retries": 3}
-"""One writer at a time: DuckDB refuses every other process while one has the file open."""
+WAREHOUSE: dict[str, Any] = {
+    "pool": "duckdb_writer",
+    "queue": _QUEUES.warehouse,
+    "retries": 3,
+}
+"""One writer at a time, on the machine that has the file: DuckDB refuses every other process while
+one has it open."""
 
-TRAINING: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "retries": 2}
+TRAINING: dict[str, Any] = {"pool": "gpu", "queue": _QUEUES.training, "retries": 2}
 """Training resumes from its checkpoints, so a lost worker costs minutes, not the run."""

@@ -40,7 +40,12 @@ from transfergate.settings.bars import (
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams, LookParams, RefreshParams
-from transfergate.settings.schedules import ApprovalParams, NotifyParams, ScheduleParams
+from transfergate.settings.schedules import (
+    ApprovalParams,
+    NotifyParams,
+    QueueParams,
+    ScheduleParams,
+)
 from transfergate.settings.training import (
     AdversaryParams,
     CurriculumStage,
@@ -76,6 +81,7 @@ __all__ = [
     "Params",
     "PretrainParams",
     "QualityParams",
+    "QueueParams",
     "RefreshParams",
     "Regularisation",
     "SampledParams",
@@ -136,6 +142,7 @@ class Settings(BaseSettings):
     looks: LookParams = LookParams()
     refresh: RefreshParams = RefreshParams()
     schedules: ScheduleParams = ScheduleParams()
+    queues: QueueParams = QueueParams()
     approval: ApprovalParams = ApprovalParams()
     notify: NotifyParams = NotifyParams()
 

@@ -37,6 +37,19 @@ class ScheduleParams(Params):
     )
 
 
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+
+
+class QueueParams(Params):
+    """Which workers take which tasks, where there are several; one machine ignores it."""
+
+    default: QueueName = Field("default", description="fetching, planning, judging, promoting")
+    warehouse: QueueName = Field(
+        "warehouse", description="all that opens the DuckDB file: one worker, one task at a time"
+    )
+    training: QueueName = Field("gpu", description="pre-training, fine-tuning, back-tests")
+
+
 class ApprovalParams(Params):
     """Who moves the champion once the gate has said PROMOTE."""
 
