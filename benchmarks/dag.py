@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._harness import Figures, figure, finish
+from transfergate.orchestration.processes import interruptible
 
 TARGETS = (*(f"SRC{number:02d}" for number in range(1, 39)), "OPPOSED", "SHARED")
 SOURCES = tuple(f"SRC{number:02d}" for number in range(39, 47))
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--home", type=Path, help="kept between runs; default: a temporary one")
     options = parser.parse_args()
+    interruptible()  # a terminated benchmark stops its Airflow
     home = (options.home or Path(tempfile.mkdtemp(prefix="dag-"))).resolve()
     home.mkdir(parents=True, exist_ok=True)
     base, kept = home / "base", home / "seconds.json"
