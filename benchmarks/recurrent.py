@@ -1,13 +1,14 @@
 """Learning with an LSTM of 128 units, with peers: ``python -m benchmarks.recurrent --json``.
 
-Throughput as in ``benchmarks.learning``, 32 features, ours on 64 paths of 504 decisions. Seconds to
-90 % of the optimum with 8 features (the last return and 7 of noise, 5 bps of turnover) on a market
-whose drift has a hidden sign, so that only memory earns: the optimum filters the sign by Bayes' rule
-and plans with the true parameters (``market/optimum.py``). Ours and the peer are judged on unseen
-tickers. Peer: sb3-contrib's RecurrentPPO with 128 LSTM units, with its defaults, and with 32
-environments, large batches, actor and critic on one LSTM. Settings were chosen on other draws of the
-market than the one judged here, for the fewest seconds to 90 %: 18 of ours with three seeds each,
-after ten on an earlier draw; of the peer 6 with one seed each, which leaves it the less searched.
+Throughput as in ``benchmarks.learning``, 32 features, ours on 64 paths of 504 decisions. Seconds
+to 90 % of the optimum with 8 features (the last return and 7 of noise, 5 bps of turnover) on a
+market whose drift has a hidden sign, so that only memory earns: the optimum filters the sign by
+Bayes' rule and plans with the true parameters (``market/optimum.py``). Ours and the peer are
+judged on unseen tickers. Peer: sb3-contrib's RecurrentPPO with 128 LSTM units, with its defaults,
+and with 32 environments, large batches, actor and critic on one LSTM. Settings were chosen on
+other draws of the market than the one judged here, for the fewest seconds to 90 %: 18 of ours with
+three seeds each, after ten on an earlier draw; of the peer 6 with one seed each, which leaves it
+the less searched.
 """
 
 from __future__ import annotations
