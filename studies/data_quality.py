@@ -137,7 +137,10 @@ def found_again(flaws: pd.DataFrame, panel: Path, folder: Path) -> list[dict[str
         else:
             hits = [rule for rule in rules if (flaw.symbol, flaw.date, rule) in dated]
         missed = "" if hits else explained(flaw, bars)
-        rows.append({"kind": flaw.kind, "found": hits[0] if hits else "", "missed": missed})
+        which = {"panel": panel.stem, "symbol": flaw.symbol, "date": flaw.date}
+        rows.append(
+            {**which, "kind": flaw.kind, "found": hits[0] if hits else "", "missed": missed}
+        )
     return rows
 
 
@@ -201,17 +204,21 @@ def main() -> None:
         panel = arguments.folder / f"{name}.parquet"
         again += found_again(flaws[flaws["dataset"] == name], panel, item["folder"])
     table, kinds = tabulate(outcomes), summarise(again)
+    misses = [row for row in again if not row["found"]]
     if not arguments.json:
         for line in table:
             print(line)
         for kind, item in kinds.items():
             print(f"{kind}: {item['found']} of {item['known']}", dict(item["by"]),
                   dict(item["missed"]))  # fmt: skip
+        for row in misses:
+            print(f"not found: {row['panel']} {row['symbol']} {row['date']}: {row['missed']}")
         print(f"Data Docs: {home / 'var' / 'artefacts' / 'data_docs' / 'index.html'}")
     found = sum(item["found"] for item in kinds.values())
     figure = {"ours": found, "peer": len(again), "peer_name": "known flaws",
               "ratio": found / len(again) if again else None}  # fmt: skip
-    print(json.dumps({"known_flaws_found": figure, "panels": table, "kinds": kinds}))
+    print(json.dumps({"known_flaws_found": figure, "panels": table, "kinds": kinds,
+                      "misses": misses}))  # fmt: skip
 
 
 if __name__ == "__main__":

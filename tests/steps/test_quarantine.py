@@ -247,3 +247,24 @@ def test_the_command_lists_shows_and_releases(home, loaded, monkeypatch, capsys)
     page = home.settings.artefact_root / f"data_docs/batches/{loaded['batch_id']}"
     assert "it is so" in page.with_suffix(".html").read_text()
     assert "it is so" in (page / "quarantine.html").read_text()
+
+
+def test_rows_are_exported_with_batch_and_release_and_no_formula(home, loaded, monkeypatch, capsys):
+    monkeypatch.setattr("transfergate.settings.load", lambda: home.settings)
+    file, table = home.settings.home / "out" / "rows.parquet", home.settings.home / "rows.csv"
+    before = list_quarantine(home.settings, Asked())
+    row = before["shown"][0]["row_id"]
+    release = ["quarantine", "release", "--batch", loaded["batch_id"], "--rows", str(row)]
+    assert main([*release, "--why", "it is so"]) == 0
+    assert main(["quarantine", "export", str(file)]) == 0
+    assert main(["quarantine", "export", str(table), "--batch", loaded["batch_id"]]) == 0
+    rows = pd.read_parquet(file)
+    assert len(rows) == before["rows"]
+    assert set(rows["batch_id"]) == {loaded["batch_id"]}
+    assert rows.set_index("row_id").loc[row, "released"]
+    assert rows["released"].sum() == 1
+    text = pd.read_csv(table)
+    assert list(text.columns) == list(rows.columns)
+    assert text["row_id"].tolist() == rows["row_id"].tolist()
+    assert main(["quarantine", "export", str(file.with_suffix(".xlsx"))]) == 2
+    assert "expected .csv or .parquet" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Commands of the quarantine: list, show, release."""
+"""Commands of the quarantine: list, show, export, release."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import csv
 import getpass
 import io
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from transfergate import settings as settings_module
@@ -16,7 +17,7 @@ _KEPT = 15
 
 
 def add(commands: Commands) -> None:
-    """Add ``quarantine`` with its three commands."""
+    """Add ``quarantine`` with its four commands."""
     about = "Look at rows that were refused, and let genuine ones through."
     group = commands.add_parser("quarantine", help=about, description=about)
     actions = group.add_subparsers(required=True, metavar="ACTION")
@@ -30,6 +31,10 @@ def add(commands: Commands) -> None:
     shown = add_command(actions, show)
     shown.add_argument("batch", metavar="BATCH")
     shown.add_argument("row", metavar="ROW", type=int)
+    exported = add_command(actions, export)
+    exported.add_argument("out", metavar="OUT", type=Path, help="a .csv or .parquet file")
+    _add_choice(exported)
+    exported.add_argument("--reason", metavar="RULE", help="such as close_positive")
     released = add_command(actions, release)
     _add_choice(released)
     released.add_argument("--reason", metavar="RULE", help="only rows that broke this rule")
@@ -83,6 +88,14 @@ def show(options: argparse.Namespace) -> Result:
     return row, "\n".join(
         f"{name:<{width}}  {'' if value is None else value}" for name, value in values.items()
     )
+
+
+def export(options: argparse.Namespace) -> Result:
+    """Write refused rows, with what they broke and whether they were released, to a file."""
+    from transfergate.steps import quarantine
+
+    result = quarantine.export_quarantine(settings_module.load(), _asked(options), options.out)
+    return result, f"{result['rows']:,} rows in {result['file']}"
 
 
 def release(options: argparse.Namespace) -> Result:

@@ -5,24 +5,36 @@ They read the Parquet of each batch, and never open the warehouse.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from transfergate.errors import QuarantineError
-from transfergate.quality import rule_of
+from transfergate.quality import QUARANTINE_SCHEMA, rule_of
+from transfergate.quality.quarantine import harmless
 from transfergate.settings import Settings
 from transfergate.steps.batches import batch_reports, releases_of
 from transfergate.storage import open_store
 from transfergate.storage.bars import read_parquet
 
 SUSPECTED_SPLIT = "suspected_split"
+_EXPORTED = pa.schema(
+    [
+        *(("batch_id", pa.string()), ("source", pa.string()), ("released", pa.bool_())),
+        *QUARANTINE_SCHEMA,
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,78 @@ def quarantined(settings: Settings, asked: Asked) -> Iterator[tuple[dict[str, An
         if report["quarantined"] and (asked.reason is None or asked.reason in rules):
             key = f"batches/{report['batch_id']}/quarantine.parquet"
             yield report, _narrowed(read_parquet(store.read(key)), asked)
+
+
+def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str, Any]:
+    """Write quarantined rows with batch, source and whether they were released, a batch at a time.
+
+    Args:
+        settings: Settings.
+        asked: Which rows.
+        path: Ends in ``.parquet``, or in ``.csv``: there reasons are one text, and text that a
+            spreadsheet would run has an apostrophe before it.
+
+    Returns:
+        ``rows, file``.
+
+    Raises:
+        QuarantineError: If the file has another ending or cannot be written.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise QuarantineError(f"{path}: ends in {path.suffix!r}, expected .csv or .parquet")
+    released, rows = released_rows(settings), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file, ExitStack() as stack:
+            parquet = None
+            if path.suffix == ".parquet":
+                parquet = stack.enter_context(pq.ParquetWriter(file, _EXPORTED, compression="zstd"))
+            else:
+                file.write(_csv_lines([_EXPORTED.names]))
+            for report, table in quarantined(settings, asked):
+                told = _told(report, table, released.get(report["batch_id"], {}))
+                rows += told.num_rows
+                if parquet:
+                    parquet.write_table(told)
+                else:
+                    file.write(_csv_lines(_cells(told)))
+    except OSError as error:
+        raise QuarantineError(
+            f"{path}: cannot be written ({error.strerror}); name a file in a folder that you may "
+            f"write to"
+        ) from error
+    return {"rows": rows, "file": str(path.resolve())}
+
+
+def _told(report: dict[str, Any], rows: pa.Table, released: Mapping[int, Any]) -> pa.Table:
+    # Rows of one batch in the columns of an export; a batch with a broken structure lacks some.
+    let_through = [row_id in released for row_id in rows["row_id"].to_pylist()]
+    values = {
+        "batch_id": pa.array([report["batch_id"]] * rows.num_rows, pa.string()),
+        "source": pa.array([report["source"]] * rows.num_rows, pa.string()),
+        "released": pa.array(let_through, pa.bool_()),
+        **{name: rows[name] for name in rows.column_names},
+    }
+    return pa.table(
+        {
+            field.name: values.get(field.name, pa.nulls(rows.num_rows, field.type))
+            for field in _EXPORTED
+        },
+        schema=_EXPORTED,
+    )
+
+
+def _cells(rows: pa.Table) -> Iterator[list[Any]]:
+    for batch in rows.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            row["reasons"] = "; ".join(row["reasons"])
+            yield [harmless(row[name]) for name in _EXPORTED.names]
+
+
+def _csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(rows)
+    return sink.getvalue().encode()
 
 
 def released_rows(settings: Settings) -> dict[str, dict[int, dict[str, Any]]]:
