@@ -130,8 +130,9 @@ def finetune_tickers() -> None:
         Writes nothing.
         """
         from transfergate import steps
+        from transfergate.orchestration.addresses import pages
 
-        request = steps.approval_request(settings.load(), evaluation_id)
+        request = steps.approval_request(settings.load(), evaluation_id, pages())
         ti.xcom_push("request", request)
         return "approve" if params["approval"] == "human" and request["tickers"] else "promote"
 

@@ -17,6 +17,13 @@ class Made:
     def __init__(self, root: Path) -> None:
         self.store = ArtefactStore(root)
 
+    @classmethod
+    def of(cls, store: ArtefactStore) -> Made:
+        """Write below a root of any kind."""
+        made = cls(Path())
+        made.store = store
+        return made
+
     def write(self, key: str, content: Any) -> None:
         self.store.replace(key, json_bytes(content))
 

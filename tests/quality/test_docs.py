@@ -15,6 +15,7 @@ from transfergate.calendars import exchange_sessions
 from transfergate.quality import (
     BatchContext,
     JudgedRows,
+    parse_expectations,
     report_of,
     split_rows,
     validate_frame,
@@ -157,6 +158,40 @@ def test_what_a_batch_says_cannot_break_out_of_the_page(clean, tmp_path):
     report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
     assert "<script>" not in store.read(write_batch_page(store, report)).decode()
     assert pd.notna(report["refusals"][0])
+
+
+def test_what_a_data_folder_says_of_its_own_expectations_is_text(clean, tmp_path):
+    """Its file of expectations travels with the bars: whoever sends these writes that too."""
+    evil = "<script>alert(1)</script>"
+    declared = parse_expectations(
+        f"""
+        [[expectations]]
+        expectation = "ExpectColumnValuesToMatchRegex"
+        rule = "named"
+        column = "ticker"
+        regex = "^(SRC.*|{evil})$"
+        text = "a name {evil}"
+        severity = "warning"
+        [[expectations]]
+        expectation = "ExpectColumnDistinctValuesToContainSet"
+        rule = "known"
+        column = "ticker"
+        value_set = ["{evil}"]
+        severity = "warning"
+        """,
+        "x.toml",
+    )
+    store = ArtefactStore(tmp_path)
+    derived = derive_checks(bars_table(clean), [], PROJECT_ROOT / "sql")
+    context = BatchContext("b", (), declared=declared)
+    validation = validate_frame(derived, QualityParams(), context, store)
+    report = {"batch_id": "b", **HEADER, **report_of(validation, JudgedRows.of(derived))}
+    write_batch_page(store, report)
+    pages = sorted((tmp_path / "data_docs").rglob("*.html"))
+    told = [page for page in pages if "alert(1)" in page.read_text()]
+    assert len(told) >= 3, "our page, Great Expectations' and its suite"
+    for page in told:
+        assert evil not in page.read_text(), page
 
 
 def test_the_quarantine_page_holds_every_row_and_runs_nothing_that_a_batch_says(clean, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from transfergate.quality import judged_batches
 from transfergate.storage import ArtefactStore, json_bytes
+from transfergate.storage.folder import FolderObjects
 from transfergate.storage.recall import Recall
 
 
@@ -63,14 +64,39 @@ def test_the_newest_comes_first_by_load_or_else_by_judgement(store):
     assert set(ids[:2]) == {"c", "d"}
 
 
-def test_a_loaded_batch_is_read_once_and_one_that_waits_each_time(store, monkeypatch):
+def test_a_report_is_read_once_and_again_when_it_was_written_anew(store, monkeypatch):
     recall = Recall(store)
     judged_batches(store, recall)
     asked = []
-    read = ArtefactStore.read
-    monkeypatch.setattr(ArtefactStore, "read", lambda s, key: asked.append(key) or read(s, key))
+    read = FolderObjects.read
+    monkeypatch.setattr(FolderObjects, "read", lambda s, key: asked.append(key) or read(s, key))
     judged_batches(store, recall)
-    assert asked == ["batches/c/validation.json", "batches/d/validation.json"]
+    assert asked == []
+    store.replace("batches/d/validation.json", json_bytes(report("d", quarantined=6)))
+    found = {one.batch_id: one.quarantined for one in judged_batches(store, recall)}
+    assert asked == ["batches/d/validation.json"]
+    assert found["d"] == 6
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("batches/b/validation.json", b'{"batch_id": "b", "received'),
+        ("batches/b/validation.json", None),
+        ("batches/b/validation.json", b'{"batch_id": "b"}'),
+        ("batches/b/batch.json", b"[]"),
+        ("releases/sample/r1.json", b"\xff"),
+    ],
+)
+def test_a_broken_record_is_told_and_the_others_stay(store, key, content):
+    if content is None:
+        store.discard(key)
+    else:
+        store.replace(key, content)
+    told = {}
+    found = judged_batches(store, Recall(store), told.__setitem__)
+    assert list(told) == [key]
+    assert {"a", "c", "d"} <= {one.batch_id for one in found}
 
 
 def test_without_batches_the_list_is_empty(tmp_path):

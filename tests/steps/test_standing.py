@@ -74,3 +74,25 @@ def test_a_ticker_without_champion_or_verdict_still_stands_in_the_list(made, set
     assert tickers["BBB"].champion is None
     assert tickers["BBB"].judgement.weak_control
     assert tickers["CCC"].judgement is None
+
+
+def test_features_of_a_later_state_than_the_bars_are_called_that(made, settings):
+    """Batches were restored from a backup, snapshots and models were not."""
+    for batch in ("b1", "b2"):
+        made.batch(batch, "2024-02-28T20:00:00+00:00", last_session=SESSIONS[40])
+    sources, tickers = standings(made, settings, date(2024, 4, 1))
+    assert sources["daily"].features_ahead
+    assert not sources["daily"].features_lag
+    assert (sources["daily"].bars_until, sources["daily"].snapshot.last_session) == (
+        SESSIONS[40],
+        SESSIONS[-1],
+    )
+    assert not sources["other"].features_ahead
+    assert tickers["AAA"].sessions_behind == 4
+
+
+def test_a_model_of_a_later_state_than_the_features_is_not_called_fresh(made, settings):
+    made.candidate("AAA", "a2", "5a", "f1", last_session="2024-05-02")
+    _, tickers = standings(made, settings, date(2024, 4, 1))
+    assert (tickers["AAA"].ahead, tickers["AAA"].sessions_behind) == (True, None)
+    assert not tickers["BBB"].ahead

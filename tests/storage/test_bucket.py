@@ -196,7 +196,7 @@ def test_a_half_upload_is_not_there_and_does_not_spoil_the_next(bucket) -> None:
 def test_a_mark_sorts_before_what_is_staged(bucket) -> None:
     opened, _ = bucket
     opened().publish("ledger", lambda folder: (_fill(folder), "f")[1])
-    places = opened()._bucket.places("ledger")
+    places = list(opened()._bucket.places("ledger"))
     assert places == sorted(places)
     assert [place.split("/")[2][:8] for place in places] == [".publish", ".staged-", ".staged-"]
 

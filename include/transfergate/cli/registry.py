@@ -45,7 +45,12 @@ def status(options: argparse.Namespace) -> Result:
                 f"{result['home']}; there are: {', '.join(known) or 'none'}; name one of these"
             )
         result["tickers"] = {options.ticker: known[options.ticker]}
-    lines = [f"home         {result['home']}"]
+    lines = [
+        f"broken       {one['key']}: {one['problem']}\n"
+        f"             at {one['where']}. {one['advice']}"
+        for one in result["broken"]
+    ]
+    lines += [f"home         {result['home']}"]
     lines += [
         f"{name:<12} {len(result[name])}: {', '.join(result[name][-5:]) or 'none yet'}"
         for name in ("snapshots", "foundations", "evaluations")
@@ -56,6 +61,8 @@ def status(options: argparse.Namespace) -> Result:
             f"champion {champion['version']}, by {champion['who']} on {champion['when']}"
             if champion
             else "no champion, flat serves"
+            if item["known"]
+            else "history broken: nobody can say what serves"
         )
         verdict = f", last verdict {item['verdict']}" if item["verdict"] else ""
         lines.append(f"{ticker:<12} {served}{verdict}{_looks(item['looks'])}")
@@ -71,13 +78,15 @@ def status(options: argparse.Namespace) -> Result:
 
 def _looks(block: dict[str, Any] | None) -> str:
     """How often a ticker was looked at, and when it may be again."""
-    if not block or not block["number"]:
+    if not block or not block.get("number"):
         return ""
-    wait = block["next_admissible_sessions"]
+    wait, spent = block.get("next_admissible_sessions"), block.get("alpha_spent")
     when = "" if wait is None else f", next in {wait} sessions"
-    if block["next_admissible_date"]:
+    if block.get("next_admissible_date"):
         when += f" (about {block['next_admissible_date']})"
-    return f"; look {block['number']}, alpha spent {block['alpha_spent']:.3g}{when}"
+    return (
+        f"; look {block['number']}" + ("" if spent is None else f", alpha spent {spent:.3g}") + when
+    )
 
 
 def promote(options: argparse.Namespace) -> Result:

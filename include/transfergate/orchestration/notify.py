@@ -2,7 +2,8 @@
 
 The log always: one line that an alerting system can match. The others by ``settings.notify`` and
 an Airflow connection. A notice that cannot be delivered is an error line of its own; it never
-fails the task that it is about, nor keeps another notice back.
+fails the task that it is about, nor keeps another notice back. Errors are said without the secrets
+that they may quote (`redaction`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import BaseNotifier
 
+from transfergate.orchestration.redaction import hidden
 from transfergate.settings import NotifyParams
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class _Sender(BaseNotifier):
         except Exception as error:
             # The text of an error may quote the request, and that its secret address.
             reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
-            log.error("transfergate notice not delivered by %s: %s", self.channel, reason)
+            log.error("transfergate notice not delivered by %s: %s", self.channel, hidden(reason))
 
     def send(self, notice: Notice) -> None:
         """Deliver one notice."""
@@ -190,7 +192,7 @@ def _post(url: str, message: dict[str, str]) -> tuple[bool, str]:
 def failure_line(context: Any) -> str:
     """Render a failed task's context as ``key=value`` pairs on one line."""
     ti = context["ti"]
-    error = " ".join(str(context.get("exception") or "killed or timed out").split())
+    error = " ".join(hidden(str(context.get("exception") or "killed or timed out")).split())
     return (
         f"transfergate task failed: dag={ti.dag_id} run={ti.run_id} task={ti.task_id} "
         f"map_index={ti.map_index} try={ti.try_number} error={error}"
@@ -206,7 +208,7 @@ def failure_notice(context: Any) -> Notice:
         (
             *_where(ti),
             ("try", str(ti.try_number)),
-            ("error", _cut(str(said or "killed or timed out"))),
+            ("error", _cut(hidden(str(said or "killed or timed out")))),
         ),
         _url(ti),
     )
@@ -217,7 +219,7 @@ def approval_notice(context: Any) -> Notice:
     ti, task = context["ti"], context["task"]
     hours = task.response_timeout.total_seconds() / 3600 if task.response_timeout else None
     return Notice(
-        f"transfergate: waits for your answer: {_one_line(task.subject)}",
+        f"transfergate: waits for your answer: {_one_line(hidden(str(task.subject)))}",
         (
             *_where(ti),
             ("without an answer", f"refused after {hours:g} hours" if hours else "waits"),

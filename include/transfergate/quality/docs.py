@@ -20,6 +20,8 @@ _LOCAL = (
     *("bootstrap.min.css", "bootstrap.bundle.min.js", "jquery.min.js", "icons.css"),
     *("pages.css", "quarantine.js", "gx.css", "theme.js"),
 )
+SCRIPTS = tuple(name for name in _LOCAL if name.endswith(".js"))
+"""Scripts below ``assets``; no page of the Data Docs needs another one but Great Expectations'."""
 _REPLACED = {
     "/bootstrap.min.css": "bootstrap.min.css",
     "/jquery-3": "jquery.min.js",

@@ -12,6 +12,8 @@ import pandas as pd
 from transfergate.quality.merging import SAMPLE_ROWS
 from transfergate.quality.suite import SUITE_NAME
 
+_CONDITIONS = ("row_condition", "condition_parser")  # Great Expectations reads these itself
+
 
 class GxRun:
     """One run of a suite on one frame, and the page that shows it.
@@ -96,7 +98,7 @@ class GxRun:
         self._suite.save()
 
     def publish(self) -> None:
-        """Render the page of the results; what the vendor has sent is text there, never markup."""
+        """Render the pages of results and suite; what others wrote is text there, never markup."""
         from great_expectations.data_context.types.resource_identifiers import (
             ExpectationSuiteIdentifier,
             ValidationResultIdentifier,
@@ -109,6 +111,8 @@ class GxRun:
             batch_identifier=self._result.batch_id,
         )
         self._result.results = [_as_text(result) for result in self._result.results]
+        self._suite.expectations = [_told_as_text(one) for one in self._suite.expectations]
+        self._suite.save()
         self._context.validation_results_store.store_validation_results(
             suite_validation_result=self._result,
             suite_validation_result_identifier=shown,
@@ -122,7 +126,25 @@ def _as_text(result: Any) -> Any:
     # Great Expectations writes values into its page as they are.
     shown = copy(result)
     shown.result = _escaped(result.result)
+    config = copy(result.expectation_config)
+    config.kwargs = {
+        name: value if name in _CONDITIONS else _escaped(value)
+        for name, value in config.kwargs.items()
+    }
+    config.meta, config.notes = _escaped(config.meta), _escaped(config.notes)
+    config.description = _escaped(config.description)
+    shown.expectation_config = config
     return shown
+
+
+def _told_as_text(expectation: Any) -> Any:
+    # A data folder's own file of expectations says what these hold.
+    told = {
+        name: _escaped(value)
+        for name, value in dict(expectation).items()
+        if isinstance(value, str | list | tuple | dict) and name not in _CONDITIONS
+    }
+    return expectation.copy(update=told)
 
 
 def _escaped(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from transfergate.quality.markup import batch_state
 from transfergate.storage import ArtefactStore
 from transfergate.storage.recall import Recall
+
+_REPORT, _LOAD = "/validation.json", "/batch.json"
 
 
 @dataclass(frozen=True)
@@ -44,31 +47,47 @@ class JudgedBatch:
     when: str
 
 
-def judged_batches(store: ArtefactStore, recall: Recall) -> list[JudgedBatch]:
+def judged_batches(
+    store: ArtefactStore, recall: Recall, note: Callable[[str, Exception], None] | None = None
+) -> list[JudgedBatch]:
     """Every batch that was judged, the newest first.
 
     Args:
         store: The artefact root.
-        recall: Of the same store; a loaded batch never changes and is read once.
+        recall: Of the same store; a record that has not changed is read once.
+        note: Told which records cannot be used, and why; what they say is left out.
     """
     released: Counter[str] = Counter()
-    for key in store.keys("releases"):
-        if key.endswith(".json"):
-            released.update(recall.pick(key, _released))
-    keys = set(store.keys("batches"))
+    releases = {key: v for key, v in store.versions("releases").items() if key.endswith(".json")}
+    told = recall.pick_many(releases, _released)
+    for counts in told.found.values():
+        released.update(counts)
+    versions = store.versions("batches")
+    names = {name: key for key in versions for name in _named(key)}
+    reports = recall.pick_many({k: v for k, v in versions.items() if k.endswith(_REPORT)}, _short)
+    loads = recall.pick_many({k: v for k, v in versions.items() if k.endswith(_LOAD)}, _known_at)
     found = []
-    for key in sorted(key for key in keys if key.endswith("/validation.json")):
-        load = key.replace("/validation.json", "/batch.json")
-        if load in keys:
-            report, moment = recall.pick(key, _short), recall.pick(load, _known_at)
-        else:  # it may be judged again, and then loaded
-            report, moment = _short(store.read_json(key)), None
-        when = moment or _when(store, key)
-        found.append(_judged(report, moment is not None, when, released[report["batch_id"]]))
+    for key, report in reports.found.items():
+        load = key.replace(_REPORT, _LOAD)
+        if load in loads.failed:
+            continue
+        when = loads.found.get(load) or recall.once(key, versions[key], store.modified_ns)
+        found.append(_judged(report, load in versions, when, released[report["batch_id"]]))
+    for key, load in names.items():
+        if key not in versions:
+            reports.failed[key] = FileNotFoundError(load)
+    for key, error in (told.failed | reports.failed | loads.failed).items():
+        if note is not None:
+            note(key, error)
     return sorted(found, key=lambda one: (one.when, one.batch_id), reverse=True)
 
 
-def _judged(report: dict[str, Any], loaded: bool, when: str, released: int) -> JudgedBatch:
+def _named(key: str) -> list[str]:
+    """The report that a loaded batch must have."""
+    return [key.replace(_LOAD, _REPORT)] if key.endswith(_LOAD) else []
+
+
+def _judged(report: dict[str, Any], loaded: bool, when: str | int, released: int) -> JudgedBatch:
     received, set_apart = report["received"], report["quarantined"]
     refused = received if report["refused"] else 0
     accepted = 0 if refused else received - set_apart
@@ -84,28 +103,29 @@ def _judged(report: dict[str, Any], loaded: bool, when: str, released: int) -> J
         waiting=0 if loaded else accepted,
         released=released,
         sessions=(report["first_session"], report["last_session"]),
-        when=when,
+        when=when if isinstance(when, str) else _moment(when),
     )
 
 
 def _short(report: dict[str, Any]) -> dict[str, Any]:
     verdict, tone = batch_state(report)
     names = ("batch_id", "source", "received", "quarantined", "first_session", "last_session")
-    return {name: report[name] for name in names} | {
-        "refused": bool(report["refusals"]),
-        "verdict": verdict,
-        "tone": tone,
-    }
+    found = {name: report[name] for name in names}
+    for name, kind in (("batch_id", str), ("source", str), ("received", int), ("quarantined", int)):
+        if not isinstance(found[name], kind):
+            raise TypeError(f"its field {name!r} is {found[name]!r}")
+    return found | {"refused": bool(report["refusals"]), "verdict": verdict, "tone": tone}
 
 
 def _known_at(load: dict[str, Any]) -> str:
-    return str(load["known_at"])
+    known_at = str(load["known_at"])
+    datetime.fromisoformat(known_at)
+    return known_at
 
 
 def _released(release: dict[str, Any]) -> dict[str, int]:
     return {batch_id: len(rows) for batch_id, rows in release["row_ids"].items()}
 
 
-def _when(store: ArtefactStore, key: str) -> str:
-    seconds = store.modified_ns(key) / 1e9
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def _moment(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="seconds")

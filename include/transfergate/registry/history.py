@@ -11,11 +11,12 @@ like a promotion.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
 from transfergate.errors import RegistryError, StorageConflict
+from transfergate.registry.broken import broken_record, built
 from transfergate.storage import ArtefactStore, json_bytes
 
 
@@ -70,9 +71,15 @@ class ChampionHistory:
         return sorted({key.split("/")[1] for key in self.store.keys("champions")})
 
     def rows(self, ticker: str) -> list[ChampionRow]:
-        """A ticker's history, oldest first."""
+        """A ticker's history, oldest first.
+
+        Raises:
+            RegistryError: If a row is missing or cannot be used: what serves is not known then.
+        """
         keys = [key for key in self.store.keys(f"champions/{ticker}") if key.endswith(".json")]
-        return [row_of(self.store.read_json(key)) for key in sorted(keys)]
+        rows = [self._row(key) for key in sorted(keys)]
+        in_order(ticker, rows)
+        return rows
 
     def stack(self, ticker: str) -> list[Promotion]:
         """The promotions that no rollback took back, oldest first; the last one serves."""
@@ -146,6 +153,13 @@ class ChampionHistory:
             ChampionRow(ticker, len(rows) + 1, "rollback", before, current, who, _iso(when), why)
         )
 
+    def _row(self, key: str) -> ChampionRow:
+        try:
+            return row_of(self.store.read_json(key))
+        except (ValueError, KeyError, TypeError, RegistryError) as error:
+            broken = broken_record(key, self.store.location(key), error)
+            raise RegistryError(f"{broken.where}: {broken.problem}. {broken.advice}") from error
+
     def _create(self, row: ChampionRow) -> ChampionRow:
         key = f"champions/{row.ticker}/{row.number:06d}.json"
         try:
@@ -161,8 +175,39 @@ class ChampionHistory:
 
 
 def row_of(content: dict[str, Any]) -> ChampionRow:
-    """A row as it was written."""
-    return ChampionRow(**content) if content["action"] == "rollback" else Promotion(**content)
+    """A row as it was written.
+
+    Raises:
+        RegistryError: If it holds what this version does not know: the champion may be another.
+    """
+    kind: type[ChampionRow] = ChampionRow if content["action"] == "rollback" else Promotion
+    unknown = sorted(content.keys() - {field.name for field in fields(kind)})
+    if unknown or content["action"] not in ("promote", "rollback", "refresh"):
+        what = f"fields {', '.join(unknown)}" if unknown else f"the action {content['action']!r}"
+        raise RegistryError(
+            f"it has {what}, which this version does not know: a later one wrote it"
+        )
+    row = built(kind, {"evaluation": None, "forced": False} | content)
+    if datetime.fromisoformat(row.when).tzinfo is None:
+        raise RegistryError(f"its time {row.when!r} has no offset")
+    return row
+
+
+def in_order(ticker: str, rows: list[ChampionRow]) -> None:
+    """Make sure that a history is whole: rows 1, 2, … of this ticker.
+
+    Raises:
+        RegistryError: If a row is missing, or of another ticker, or rolls back what never was.
+    """
+    depth = 0
+    for number, row in enumerate(rows, 1):
+        depth += 1 if isinstance(row, Promotion) else -1
+        if (row.ticker, row.number) != (ticker, number) or depth < 0:
+            raise RegistryError(
+                f"champions/{ticker}: expected row {number} of {ticker}, found row {row.number} "
+                f"of {row.ticker} ({row.action}): the history is not whole, so nobody can say what "
+                f"serves; restore the folder from a backup"
+            )
 
 
 def stack_of(rows: list[ChampionRow]) -> list[Promotion]:
@@ -171,7 +216,7 @@ def stack_of(rows: list[ChampionRow]) -> list[Promotion]:
     for row in rows:
         if isinstance(row, Promotion):
             stack.append(row)
-        else:
+        elif stack:
             stack.pop()
     return stack
 

@@ -97,7 +97,8 @@ def descent(records: Records, batch_id: str) -> Descent | None:
     candidates = [one for one in records.candidates() if one.snapshot_id in ids]
     ours = {(one.ticker, one.version) for one in candidates}
     histories = records.histories()
-    champions = [row for row in map(serving, histories.values()) if row is not None]
+    sure = [rows for ticker, rows in histories.items() if ticker not in records.unsure]
+    champions = [row for row in map(serving, sure) if row is not None]
     return Descent(
         batch=batch,
         snapshots=tuple(snapshots),
@@ -118,7 +119,8 @@ def _judgement_of(
     records: Records, candidate: CandidateRecord, promotions: list[Promotion]
 ) -> Judgement | None:
     named = [row.evaluation for row in reversed(promotions) if row.evaluation]
-    told = [records.evaluation(name).get(candidate.ticker) for name in named]
+    by = f"the champion of {candidate.ticker}"
+    told = [records.evaluation(name, by).get(candidate.ticker) for name in named]
     if not named:
         told = [one for group in records.evaluations() for one in group]
     for one in told:

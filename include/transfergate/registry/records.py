@@ -1,206 +1,237 @@
 """What was made, and from what: batches, snapshots, foundations, candidates, verdicts, champions.
 
-Read from the JSON records of the artefact root alone. Records that never change are read once by a
-process, so that pages of hundreds of tickers stay fast.
+Read from the JSON records of the artefact root alone. Records are read once by a process as long
+as they are the same, so that pages of hundreds of tickers stay fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
-from transfergate.registry.history import ChampionRow, Promotion, row_of, stack_of
+from transfergate.errors import RegistryError
+from transfergate.registry.broken import BrokenRecord, broken_record
+from transfergate.registry.facts import (
+    Batch,
+    CandidateRecord,
+    FoundationRecord,
+    Judgement,
+    SnapshotRecord,
+    batch_of,
+    candidate_of,
+    foundation_of,
+    judgements_of,
+    landing_of,
+    plain,
+    pointer_of,
+    sessions_of,
+    snapshot_of,
+)
+from transfergate.registry.history import ChampionRow, Promotion, in_order, row_of, stack_of
 from transfergate.storage import ArtefactStore
-from transfergate.storage.recall import Recall
+from transfergate.storage.recall import Pick, Picked, Recall
 
+__all__ = [
+    "Batch",
+    "BrokenRecord",
+    "CandidateRecord",
+    "FoundationRecord",
+    "Judgement",
+    "Records",
+    "SnapshotRecord",
+    "serving",
+]
 
-@dataclass(frozen=True)
-class Batch:
-    """One loaded batch of bars; dates are ISO, ``landing`` are keys of the files as received."""
-
-    batch_id: str
-    source: str
-    known_at: str
-    received: int
-    loaded: int
-    new_revisions: int
-    quarantined: int
-    tickers: int
-    first_session: str | None
-    last_session: str | None
-    landing: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SnapshotRecord:
-    """One published feature snapshot; it holds what was known at ``as_of``."""
-
-    snapshot_id: str
-    source: str
-    as_of: str
-    tickers: tuple[str, ...]
-    first_session: str
-    last_session: str
-    n_features: int
-    sql_hash: str
-
-
-@dataclass(frozen=True)
-class FoundationRecord:
-    """One foundation version."""
-
-    version: str
-    snapshot_id: str
-    source: str
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    n_checkpoints: int
-    code_version: str
-    weights_sha256: str
-
-
-@dataclass(frozen=True)
-class CandidateRecord:
-    """One candidate; ``last_session`` is the last it learnt from."""
-
-    ticker: str
-    version: str
-    snapshot_id: str
-    foundation_version: str
-    recipe: str
-    source: str
-    last_session: str
-    n_seeds: int
-    flat: bool
-    code_version: str
-    weights_sha256: str
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What an evaluation said of one ticker, for lists; the report has the rest."""
-
-    evaluation_id: str
-    foundation_version: str
-    ticker: str
-    verdict: str
-    candidate: str | None
-    delta_sharpe: float | None
-    se: float | None
-    n_sessions: int
-    missing_sessions: int
-    last_session: str | None
-    weak_control: bool
-    reason: str
-    look_number: int | None
-    look_state: str | None
-    next_look_sessions: int | None
-    next_look_date: str | None
+LATEST = "evaluations/latest"
 
 
 class Records:
-    """The records of one artefact root."""
+    """The records of one artefact root, as one request sees them.
 
-    def __init__(self, store: ArtefactStore) -> None:
+    A record that cannot be used is left out of what is returned, and said in ``broken``.
+
+    Args:
+        store: The artefact root.
+        recall: Of the same store; what other requests have read.
+
+    Attributes:
+        broken: Records that could not be used until now, by key.
+        unsure: Tickers whose history lacks rows or holds broken ones: what serves is not known.
+    """
+
+    def __init__(self, store: ArtefactStore, recall: Recall | None = None) -> None:
         self.store = store
-        self._recall = Recall(store)
+        self.recall = recall or Recall(store)
+        self.broken: dict[str, BrokenRecord] = {}
+        self.unsure: set[str] = set()
 
     def batches(self) -> list[Batch]:
         """Loaded batches, oldest first."""
         keys = [key for key in self.store.keys("batches") if key.endswith("/batch.json")]
-        found = [self._batch(key) for key in keys]
-        return sorted(found, key=lambda batch: (batch.known_at, batch.batch_id))
+        return sorted(self._batches(keys), key=lambda batch: (batch.known_at, batch.batch_id))
 
     def batch(self, batch_id: str) -> Batch | None:
         """One loaded batch, or None."""
         key = f"batches/{batch_id}/batch.json"
-        return self._batch(key) if self.store.exists(key) else None
+        found = self._batches([key]) if self.store.exists(key) else []
+        return found[0] if found else None
 
     def snapshots(self) -> list[SnapshotRecord]:
         """Published snapshots, oldest first."""
-        keys = [key for key in self.store.keys("snapshots") if key.endswith("/manifest.json")]
-        found = [self._recall.pick(key, _snapshot) for key in keys]
+        found = self._all("snapshots", "manifest.json", snapshot_of)
         return sorted(found, key=lambda one: (one.as_of, one.snapshot_id))
 
     def snapshot(self, snapshot_id: str) -> SnapshotRecord | None:
         """One snapshot, or None."""
-        key = f"snapshots/{snapshot_id}/manifest.json"
-        return self._recall.pick(key, _snapshot) if self.store.exists(key) else None
+        return self._one(f"snapshots/{snapshot_id}/manifest.json", snapshot_of)
 
     def sessions(self, snapshot_id: str) -> tuple[str, ...]:
-        """Sessions of a snapshot's calendar, ISO dates, oldest first."""
-        return self._recall.pick(f"snapshots/{snapshot_id}/manifest.json", _sessions)
+        """Sessions of a snapshot's calendar, ISO dates, oldest first; none without a snapshot."""
+        return self._one(f"snapshots/{snapshot_id}/manifest.json", sessions_of) or ()
 
     def foundations(self) -> list[FoundationRecord]:
         """Foundation versions, by version."""
-        keys = [key for key in self.store.keys("foundations") if key.endswith("/foundation.json")]
-        return [self._recall.pick(key, _foundation) for key in keys]
+        return self._all("foundations", "foundation.json", foundation_of)
 
     def foundation(self, version: str) -> FoundationRecord | None:
         """One foundation version, or None."""
-        key = f"foundations/{version}/foundation.json"
-        return self._recall.pick(key, _foundation) if self.store.exists(key) else None
+        return self._one(f"foundations/{version}/foundation.json", foundation_of)
 
     def candidates(self) -> list[CandidateRecord]:
         """Candidates of all tickers, by ticker and version."""
         keys = [key for key in self.store.keys("candidates") if key.endswith("/bundle.json")]
-        return [self._recall.pick(key, _candidate) for key in keys]
+        return list(self.read(keys, candidate_of).values())
 
     def candidate(self, ticker: str, version: str) -> CandidateRecord | None:
         """One candidate, or None."""
-        key = f"candidates/{ticker}/{version}/bundle.json"
-        return self._recall.pick(key, _candidate) if self.store.exists(key) else None
+        return self._one(f"candidates/{ticker}/{version}/bundle.json", candidate_of)
+
+    def champions(self, serving: Collection[Promotion]) -> dict[str, CandidateRecord]:
+        """The candidates that serve, by ticker; one that is gone is broken."""
+        keys = {f"candidates/{row.ticker}/{row.version}/bundle.json": row for row in serving}
+        named = {key: f"the champion of {row.ticker}" for key, row in keys.items()}
+        found = self.read(keys, candidate_of, named)
+        return {keys[key].ticker: one for key, one in found.items()}
+
+    def tickers(self) -> list[str]:
+        """Tickers with a candidate, sorted."""
+        return self.store.names("candidates")
 
     def evaluations(self) -> list[tuple[Judgement, ...]]:
         """What each evaluation said of its tickers, by the evaluation's id."""
-        keys = [key for key in self.store.keys("evaluations") if key.endswith("/verdicts.json")]
-        return [tuple(self._recall.pick(key, _judgements).values()) for key in keys]
+        names = (name for name in self.store.names("evaluations") if not name.startswith("latest"))
+        keys = [_verdicts(name) for name in names]
+        return [tuple(one.values()) for one in self.read(keys, judgements_of, absent="").values()]
 
-    def evaluation(self, evaluation_id: str) -> dict[str, Judgement]:
-        """What one evaluation said, by ticker; nothing if there is none of this id."""
-        key = f"evaluations/{evaluation_id}/verdicts.json"
-        return self._recall.pick(key, _judgements) if self.store.exists(key) else {}
+    def evaluation(self, evaluation_id: str, named_by: str) -> dict[str, Judgement]:
+        """What one evaluation said, by ticker; nothing where a record names one that is gone."""
+        key = _verdicts(evaluation_id)
+        return self.read([key], judgements_of, {key: named_by}).get(key, {})
 
     def latest(self) -> dict[str, Judgement]:
         """Of each ticker what the evaluation said that judged it last."""
+        return self._judged(self.store.versions(LATEST))
+
+    def latest_of(self, ticker: str) -> Judgement | None:
+        """What the evaluation said of one ticker that judged it last, or None."""
+        key = f"{LATEST}/{ticker}.json"
+        found = self._judged({key: None}) if self.store.exists(key) else {}
+        return found.get(ticker)
+
+    def histories(self) -> dict[str, list[ChampionRow]]:
+        """Every ticker's promotions, refreshes and rollbacks, oldest first.
+
+        Of those in ``unsure`` the rows that can be read.
+        """
+        return self._histories(self.store.versions("champions"))
+
+    def history(self, ticker: str) -> list[ChampionRow]:
+        """One ticker's history, oldest first; of one in ``unsure`` what can be read of it."""
+        return self._histories(self.store.versions(f"champions/{ticker}")).get(ticker, [])
+
+    def read(
+        self,
+        keys: Collection[str] | Mapping[str, str | None],
+        pick: Pick[Picked],
+        named: Mapping[str, str] | None = None,
+        *,
+        absent: str | None = None,
+    ) -> dict[str, Picked]:
+        """Answers from records; those that cannot be used are noted as broken.
+
+        Args:
+            keys: Of the records, or their versions too.
+            pick: What to take from each.
+            named: Which record names each of them.
+            absent: Given where a record need not be there.
+        """
+        answers = self.recall.pick_many(keys, pick)
+        for key, error in answers.failed.items():
+            if absent is None or not isinstance(error, FileNotFoundError):
+                self.note(key, error, (named or {}).get(key, ""))
+        return answers.found
+
+    def note(self, key: str, error: Exception, named_by: str = "") -> None:
+        """Note that a record cannot be used."""
+        self.broken.setdefault(key, broken_record(key, self.store.location(key), error, named_by))
+
+    def _one(self, key: str, pick: Pick[Picked]) -> Picked | None:
+        return self.read([key], pick, absent="").get(key)
+
+    def _all(self, folder: str, name: str, pick: Pick[Picked]) -> list[Picked]:
+        keys = [f"{folder}/{inner}/{name}" for inner in self.store.names(folder)]
+        return list(self.read(keys, pick, absent="").values())
+
+    def _batches(self, keys: list[str]) -> list[Batch]:
+        loads = self.read(keys, plain)
+        judged = {key: key.replace("/batch.json", "/validation.json") for key in loads}
+        named = {judged[key]: key for key in loads}
+        landings = self.read(list(judged.values()), landing_of, named)
+        found = []
+        for key, load in loads.items():
+            try:
+                found.append(batch_of(load, landings.get(judged[key], ())))
+            except (RegistryError, KeyError, TypeError) as error:
+                self.note(key, error)
+        return found
+
+    def _judged(self, pointers: Mapping[str, str | None]) -> dict[str, Judgement]:
+        pointed = self.read(pointers, pointer_of)
+        named = {_verdicts(name): key for key, name in pointed.items()}
+        # Asked for anew: one that a process remembers may be gone.
+        there = set(self.store.names("evaluations"))
+        for name in sorted(set(pointed.values()) - there):
+            self.note(_verdicts(name), FileNotFoundError(), named[_verdicts(name)])
+        told = self.read([_verdicts(x) for x in sorted(set(pointed.values()) & there)],
+                         judgements_of, named)  # fmt: skip
         found = {}
-        prefix = "evaluations/latest/"
-        for key in self.store.keys(prefix.rstrip("/")):
-            ticker = key.removeprefix(prefix).removesuffix(".json")
-            judgement = self._judged(key, ticker)
+        for key, name in pointed.items():
+            ticker = key.removeprefix(f"{LATEST}/").removesuffix(".json")
+            judgement = told.get(_verdicts(name), {}).get(ticker)
             if judgement is not None:
                 found[ticker] = judgement
         return found
 
-    def latest_of(self, ticker: str) -> Judgement | None:
-        """What the evaluation said of one ticker that judged it last, or None."""
-        key = f"evaluations/latest/{ticker}.json"
-        return self._judged(key, ticker) if self.store.exists(key) else None
-
-    def histories(self) -> dict[str, list[ChampionRow]]:
-        """Every ticker's promotions, refreshes and rollbacks, oldest first."""
+    def _histories(self, versions: Mapping[str, str | None]) -> dict[str, list[ChampionRow]]:
+        keys = {
+            key: version
+            for key, version in versions.items()
+            if key.count("/") == 2 and key.endswith(".json")
+        }
+        read = self.read(keys, row_of)
         found: dict[str, list[ChampionRow]] = {}
-        for key in self.store.keys("champions"):
-            if key.count("/") == 2 and key.endswith(".json"):
-                found.setdefault(key.split("/")[1], []).append(self._recall.pick(key, row_of))
+        for key in keys:
+            rows = found.setdefault(key.split("/")[1], [])
+            if key in read:
+                rows.append(read[key])
+        for ticker, rows in found.items():
+            try:
+                in_order(ticker, rows)
+            except RegistryError as error:
+                self.unsure.add(ticker)
+                if not any(key.startswith(f"champions/{ticker}/") for key in self.broken):
+                    self.note(f"champions/{ticker}", error)
+        self.unsure |= {key.split("/")[1] for key in keys if key not in read}
         return found
-
-    def history(self, ticker: str) -> list[ChampionRow]:
-        """One ticker's history, oldest first."""
-        keys = self.store.keys(f"champions/{ticker}")
-        return [self._recall.pick(key, row_of) for key in keys if key.endswith(".json")]
-
-    def _judged(self, key: str, ticker: str) -> Judgement | None:
-        name = self.store.read_json(key)["evaluation_id"]
-        told = self._recall.pick(f"evaluations/{name}/verdicts.json", _judgements)
-        return told.get(ticker)
-
-    def _batch(self, key: str) -> Batch:
-        told = self._recall.pick(key, _plain)
-        judged = self._recall.pick(key.replace("/batch.json", "/validation.json"), _landing)
-        names = Batch.__dataclass_fields__.keys() - {"landing"}
-        return Batch(**{name: told[name] for name in names}, landing=judged)
 
 
 def serving(rows: Iterable[ChampionRow]) -> Promotion | None:
@@ -209,77 +240,5 @@ def serving(rows: Iterable[ChampionRow]) -> Promotion | None:
     return stack[-1] if stack else None
 
 
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    return content
-
-
-def _landing(content: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(content["landing"])
-
-
-def _sessions(content: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(content["sessions"])
-
-
-def _snapshot(content: dict[str, Any]) -> SnapshotRecord:
-    return SnapshotRecord(
-        snapshot_id=content["id"],
-        source=content["source"],
-        as_of=content["as_of"],
-        tickers=tuple(content["tickers"]),
-        first_session=content["sessions"][0],
-        last_session=content["sessions"][-1],
-        n_features=len(content["features"]),
-        sql_hash=content["sql_hash"],
-    )
-
-
-def _foundation(content: dict[str, Any]) -> FoundationRecord:
-    return FoundationRecord(
-        version=content["version"],
-        snapshot_id=content["snapshot_id"],
-        source=content["source"],
-        sources=tuple(content["sources"]),
-        targets=tuple(content["targets"]),
-        n_checkpoints=len(content["checkpoints"]),
-        code_version=content["code_version"],
-        weights_sha256=content["weights_sha256"],
-    )
-
-
-def _candidate(content: dict[str, Any]) -> CandidateRecord:
-    names = CandidateRecord.__dataclass_fields__.keys() - {"n_seeds"}
-    return CandidateRecord(
-        **{name: content[name] for name in names}, n_seeds=content["run"]["n_seeds"]
-    )
-
-
-def _judgements(content: dict[str, Any]) -> dict[str, Judgement]:
-    name, foundation = content["evaluation_id"], content["foundation_version"]
-    return {
-        ticker: _judgement(name, foundation, ticker, report)
-        for ticker, report in content["tickers"].items()
-    }
-
-
-def _judgement(name: str, foundation: str, ticker: str, report: dict[str, Any]) -> Judgement:
-    looks = report.get("looks") or {}
-    control = (report.get("control") or {}).values()
-    return Judgement(
-        evaluation_id=name,
-        foundation_version=foundation,
-        ticker=ticker,
-        verdict=report["verdict"],
-        candidate=report["candidate"],
-        delta_sharpe=report["delta_sharpe"],
-        se=report["se"],
-        n_sessions=report["n_sessions"],
-        missing_sessions=report.get("missing_sessions") or 0,
-        last_session=report["last_session"],
-        weak_control=any(item and item.get("weak") for item in control),
-        reason=str((report["reasons"] or [""])[0]),
-        look_number=looks.get("number"),
-        look_state=looks.get("state"),
-        next_look_sessions=looks.get("next_admissible_sessions"),
-        next_look_date=looks.get("next_admissible_date"),
-    )
+def _verdicts(evaluation_id: str) -> str:
+    return f"evaluations/{evaluation_id}/verdicts.json"

@@ -12,8 +12,15 @@ from transfergate.steps.promotion import reason_to_keep
 from transfergate.storage import open_store
 
 
-def approval_request(settings: Settings, evaluation_id: str) -> dict[str, Any]:
+def approval_request(
+    settings: Settings, evaluation_id: str, pages: str = "/transfergate"
+) -> dict[str, Any]:
     """Put an evaluation's promotions as a question; changes nothing.
+
+    Args:
+        settings: Settings.
+        evaluation_id: The evaluation.
+        pages: Path, or address, below which the reports are to be seen.
 
     Returns:
         ``{"tickers", "subject", "body"}``: whose champion would move now, and the question in
@@ -33,7 +40,7 @@ def approval_request(settings: Settings, evaluation_id: str) -> dict[str, Any]:
     counts = Counter(report["verdict"] for report in reports.values())
     hours = settings.approval.timeout_hours
     lines = [
-        f"[Report with pictures](/transfergate/evaluations/{evaluation_id})",
+        f"[Report with pictures]({pages}/evaluations/{evaluation_id})",
         "",
         ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from transfergate.errors import RegistryError
@@ -46,16 +46,30 @@ def point_to(store: ArtefactStore, evaluation_id: str, tickers: Iterable[str]) -
     store.replace(LATEST, content)
 
 
-def latest_reports(store: ArtefactStore) -> dict[str, dict[str, Any]]:
-    """Each ticker's report in the evaluation that judged it last, with ``evaluation_id``."""
+def latest_reports(
+    store: ArtefactStore, note: Callable[[str, Exception], None] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Each ticker's report in the evaluation that judged it last, with ``evaluation_id``.
+
+    Args:
+        store: The artefact root.
+        note: Told which records cannot be used, and why; without it they are an error.
+    """
     reports: dict[str, dict[str, Any]] = {}
     evaluations: dict[str, dict[str, Any]] = {}
     for key in store.keys("evaluations/latest"):
         ticker = key.removeprefix("evaluations/latest/").removesuffix(".json")
-        name = store.read_json(key)["evaluation_id"]
-        if name not in evaluations:
-            evaluations[name] = read_evaluation(store, name)
-        reports[ticker] = {**evaluations[name]["tickers"][ticker], "evaluation_id": name}
+        about = key
+        try:
+            name = store.read_json(key)["evaluation_id"]
+            about = f"evaluations/{name}/verdicts.json"
+            if name not in evaluations:
+                evaluations[name] = read_evaluation(store, name)
+            reports[ticker] = {**evaluations[name]["tickers"][ticker], "evaluation_id": name}
+        except (RegistryError, LookupError, TypeError, ValueError) as error:
+            if note is None:
+                raise
+            note(about, error)
     return reports
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from transfergate.errors import RegistryError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.registry import Registry
 from transfergate.reporting import ArmSeries, Charts, chart_data, evaluation_page
@@ -70,16 +72,35 @@ def read_charts(store: ArtefactStore, evaluation_id: str, number: int) -> bytes 
 
 
 def unpack_charts(content: bytes) -> Charts:
-    """What ``chart_data`` returned, from what was kept of it."""
-    charts: Charts = json.loads(gzip.decompress(content))
+    """What ``chart_data`` returned, from what was kept of it.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        charts: Charts = json.loads(gzip.decompress(content))
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"the numbers of the charts are damaged: {error}") from error
     return charts
 
 
-def read_origin(store: ArtefactStore, evaluation_id: str) -> dict[str, Any]:
-    """When, by which DAG run and where in MLflow; empty where that was not noted."""
-    key = origin_key(evaluation_id)
-    origin: dict[str, Any] = store.read_json(key) if store.exists(key) else {}
-    return origin
+def origin_of(content: Any) -> dict[str, Any]:
+    """When, by which DAG run and where in MLflow, of an ``origin.json``.
+
+    Raises:
+        RegistryError: If a field is not what it should be.
+    """
+    if not isinstance(content, dict):
+        raise RegistryError("it is no object")
+    for name in ("judged_at", "dag_id", "run_id"):
+        if not isinstance(content.get(name), str | None):
+            raise RegistryError(f"its field {name!r} is {content[name]!r}, expected text")
+    when = content.get("judged_at")
+    if when is not None and datetime.fromisoformat(when).tzinfo is None:
+        raise RegistryError(f"its time {when!r} has no offset")
+    if not isinstance(content.get("mlflow") or {}, dict):
+        raise RegistryError("its field 'mlflow' is no object")
+    return content
 
 
 def report_key(evaluation_id: str) -> str:

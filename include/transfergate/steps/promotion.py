@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from transfergate.errors import RegistryError
 from transfergate.registry import Registry
+from transfergate.registry.broken import broken_record
+from transfergate.registry.facts import pointer_of
+from transfergate.registry.history import stack_of
 from transfergate.settings import Settings
 from transfergate.steps.evaluations import (
     LATEST,
@@ -133,25 +137,38 @@ def status(settings: Settings) -> dict[str, Any]:
     """What there is: snapshots, foundations, evaluations, each ticker's candidates and champion.
 
     Returns:
-        ``{"snapshots", "foundations", "evaluations", "latest_evaluation", "tickers": {ticker:
-        {"champion", "candidates", "history", "promotions", "refreshes", "verdict", "evaluation",
-        "looks"}}}``; the last three are of the evaluation that judged the ticker last, and a
-        champion of None means that flat serves.
+        ``{"snapshots", "foundations", "evaluations", "latest_evaluation", "broken", "tickers":
+        {ticker: {"champion", "candidates", "history", "promotions", "refreshes", "verdict",
+        "evaluation", "looks", "known"}}}``; the last four but one are of the evaluation that
+        judged the ticker last, and a champion of None means that flat serves, unless ``known`` is
+        False: its history is broken. ``broken`` are records that cannot be used: ``key, where,
+        problem, advice`` of each.
     """
     registry = _registry(settings)
     store = registry.store
-    reports = latest_reports(store)
+    broken: dict[str, dict[str, str]] = {}
+
+    def note(key: str, error: Exception) -> None:
+        found = broken_record(key, store.location(key), error)
+        broken.setdefault(key, found.as_dict())
+
+    reports = latest_reports(store, note)
     tickers = {}
     for ticker in sorted({*registry.tickers(), *reports}):
-        champion = registry.champion(ticker)
-        history = [row.as_dict() for row in registry.history(ticker)]
+        try:
+            history, known = registry.history(ticker), True
+        except RegistryError as error:
+            history, known = [], False
+            note(f"champions/{ticker}", error)
+        stack = stack_of(history)
         report = reports.get(ticker, {})
         tickers[ticker] = {
-            "champion": champion.as_dict() if champion else None,
+            "champion": stack[-1].as_dict() if stack else None,
+            "known": known,
             "candidates": registry.candidates(ticker),
-            "history": history,
-            "promotions": sum(row["action"] == "promote" for row in history),
-            "refreshes": sum(row["action"] == "refresh" for row in history),
+            "history": [row.as_dict() for row in history],
+            "promotions": sum(row.action == "promote" for row in history),
+            "refreshes": sum(row.action == "refresh" for row in history),
             "verdict": report.get("verdict"),
             "evaluation": report.get("evaluation_id"),
             "looks": report.get("looks"),
@@ -161,11 +178,20 @@ def status(settings: Settings) -> dict[str, Any]:
         "snapshots": list(list_snapshots(store)),
         "foundations": _names(store, "foundations", "foundation.json"),
         "evaluations": evaluation_ids(store),
-        "latest_evaluation": store.read_json(LATEST)["evaluation_id"]
-        if store.exists(LATEST)
-        else None,
+        "latest_evaluation": _latest(store, note),
+        "broken": [broken[key] for key in sorted(broken)],
         "tickers": tickers,
     }
+
+
+def _latest(store: ArtefactStore, note: Callable[[str, Exception], None]) -> str | None:
+    if not store.exists(LATEST):
+        return None
+    try:
+        return pointer_of(store.read_json(LATEST))
+    except (RegistryError, LookupError, TypeError, ValueError) as error:
+        note(LATEST, error)
+        return None
 
 
 def _reason_not_to_promote(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,27 @@ class ArtefactStore:
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a prefix, sorted."""
         return iter(self._objects.keys(prefix))
+
+    def versions(self, prefix: str) -> dict[str, str | None]:
+        """Keys of all objects below a prefix, sorted, with what changes when an object does.
+
+        None where that is not known: such an object has to be read again.
+        """
+        return self._objects.versions(prefix)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects and folders right below a prefix, sorted; nothing deeper is read.
+
+        An object store may name a folder here that is not published yet.
+        """
+        return self._objects.names(prefix)
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | OSError]:
+        """Contents of many objects, several at a time where that is faster.
+
+        Where one cannot be read its ``OSError`` stands: ``FileNotFoundError`` if there is none.
+        """
+        return self._objects.read_many(keys)
 
     def write_once(self, key: str, content: bytes) -> bool:
         """Create an object, or confirm that it is there with identical content.

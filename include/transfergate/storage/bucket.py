@@ -10,9 +10,11 @@ stores list in order, so whoever has seen a mark goes on to see all that was sta
 from __future__ import annotations
 
 import json
+import os.path
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +25,8 @@ from transfergate.storage.s3 import Bucket
 
 _MARK = ".published"
 _STAGED = ".staged-"
+_READERS = 24  # requests at a time
+_FEW = 8  # so many objects are read without a look at the list of all
 
 
 class BucketObjects:
@@ -64,14 +68,37 @@ class BucketObjects:
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of all objects below a prefix, published ones only."""
+        return list(self.versions(prefix))
+
+    def versions(self, prefix: str) -> dict[str, str | None]:
+        """Keys of all published objects below a prefix, with their entity tags."""
         plain = checked(prefix)
         found = self._published(plain)
         inside = None if found else self._folder_above(plain)
         if inside is not None and inside != plain:
             staged = self._staged_at(inside)
             places = self._bucket.places(staged + plain.removeprefix(inside))
-            found = [inside + place.removeprefix(staged) for place in places]
-        return sorted(found, key=lambda key: key.split("/"))
+            found = {inside + place.removeprefix(staged): tag for place, tag in places.items()}
+        return dict(sorted(found.items(), key=lambda item: item[0].split("/")))
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix; that of a folder may be there before it is published."""
+        plain = checked(prefix)
+        found = self._bucket.names(plain)
+        return [name for name in found if name != _MARK and not name.startswith(_STAGED)]
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | OSError]:
+        """Contents, many requests at a time."""
+        if len(keys) > _FEW:  # one list tells the marks of all folders
+            self._published(os.path.commonpath([checked(key) for key in keys]))
+        with ThreadPoolExecutor(_READERS) as pool:
+            return dict(zip(keys, pool.map(self._read_or_why_not, keys), strict=True))
+
+    def _read_or_why_not(self, key: str) -> bytes | OSError:
+        try:
+            return self.read(key)
+        except OSError as error:
+            return error
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless it is there."""
@@ -185,26 +212,26 @@ class BucketObjects:
         rest = plain.removeprefix(folder).lstrip("/")
         return self._cache / "folders" / str(self._staged_of(folder)) / rest
 
-    def _published(self, prefix: str) -> list[str]:
+    def _published(self, prefix: str) -> dict[str, str | None]:
         # Plain objects, and of each folder with a mark the staged objects that the mark names:
         # where only one writer ever came, its name need not be read.
-        found: list[str] = []
-        staged: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        found: dict[str, str | None] = {}
+        staged: dict[str, dict[str, dict[str, str | None]]] = defaultdict(lambda: defaultdict(dict))
         marked: list[str] = []
-        for place in self._bucket.places(prefix):
+        for place, tag in self._bucket.places(prefix).items():
             folder, cut, rest = place.partition(f"/{_STAGED}")
             if cut:
                 which, _, name = rest.partition("/")
-                staged[folder][which].append(f"{folder}/{name}")
+                staged[folder][which][f"{folder}/{name}"] = tag
             elif place.endswith(f"/{_MARK}"):
                 marked.append(place.removesuffix(f"/{_MARK}"))
             else:
-                found.append(place)
+                found[place] = tag
         for folder in marked:
             parts = staged[folder]
             if len(parts) == 1:
                 self._staged[folder] = next(iter(parts))
-            found += parts[self._staged_of(folder) or ""]
+            found |= parts[self._staged_of(folder) or ""]
         return found
 
     def _missing(self, key: str) -> FileNotFoundError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _TEMPORARY = ".tmp-"  # begins the name of what is not published, and may vanish at any moment
@@ -24,12 +24,7 @@ class FolderObjects:
         Raises:
             ValueError: If the key leaves the root.
         """
-        # Text: a snapshot asks for hundreds of files, and paths take five times as long.
-        root = os.path.realpath(self.root)
-        path = os.path.realpath(os.path.join(root, key))
-        if path != root and not path.startswith(os.path.join(root, "")):
-            raise ValueError(f"key {key!r} leaves the artefact root {self.root}")
-        return Path(path)
+        return Path(_inside(os.path.realpath(self.root), key))
 
     def location(self, key: str) -> str:
         """Path of a key."""
@@ -56,13 +51,45 @@ class FolderObjects:
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of all objects below a prefix; safe while others publish and discard."""
-        root = self.root.resolve()
+        root = str(self.root.resolve())
         found = []
         for folder, folders, files in os.walk(self.path(prefix), onerror=_raise_unless_gone):
             folders[:] = [name for name in folders if not name.startswith(_TEMPORARY)]
-            below = Path(folder).relative_to(root)
-            found += [below / name for name in files if not name.startswith(_TEMPORARY)]
-        return [path.as_posix() for path in sorted(found)]
+            below = folder[len(root) :].strip(os.sep)
+            above = f"{below.replace(os.sep, '/')}/" if below else ""
+            found += [above + name for name in files if not name.startswith(_TEMPORARY)]
+        return sorted(found, key=lambda key: key.split("/"))
+
+    def versions(self, prefix: str) -> dict[str, str | None]:
+        """Keys of all objects below a prefix, with size, times and number of the file."""
+        found: dict[str, str | None] = {}
+        root = str(self.root.resolve())
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):  # discarded meanwhile
+                told = os.stat(os.path.join(root, key))
+                times = f"{told.st_mtime_ns}.{told.st_ctime_ns}"
+                found[key] = f"{told.st_ino}.{told.st_size}.{times}"
+        return found
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix."""
+        try:
+            found = os.listdir(self.path(prefix))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in found if not name.startswith(_TEMPORARY))
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | OSError]:
+        """Contents, one after another: a disk's cache is faster than threads."""
+        found: dict[str, bytes | OSError] = {}
+        root = os.path.realpath(self.root)
+        for key in keys:
+            try:
+                with open(_inside(root, key), "rb") as handle:
+                    found[key] = handle.read()
+            except OSError as error:
+                found[key] = error
+        return found
 
     def create(self, key: str, content: bytes) -> bool:
         """Write beside, then link: of many writers exactly one creates the object."""
@@ -146,6 +173,14 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _inside(root: str, key: str) -> str:
+    # Text: pages ask for thousands of files, and paths take five times as long.
+    path = os.path.realpath(os.path.join(root, key))
+    if path != root and not path.startswith(root.rstrip(os.sep) + os.sep):
+        raise ValueError(f"key {key!r} leaves the artefact root {root}")
+    return path
 
 
 def _raise_unless_gone(error: OSError) -> None:

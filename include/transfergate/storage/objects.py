@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -34,6 +34,25 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of all objects below a prefix, sorted by their parts."""
+
+    def versions(self, prefix: str) -> dict[str, str | None]:
+        """Keys of all objects below a prefix, sorted, with what changes when an object does.
+
+        None where that is not known: then the object has to be read again.
+        """
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects and folders right below a prefix, sorted; nothing deeper is read.
+
+        An object store may name a folder here that is not published yet.
+        """
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | OSError]:
+        """Contents of many objects, several at a time where that is faster.
+
+        The ``OSError`` stands where an object cannot be read, ``FileNotFoundError`` if it is not
+        there.
+        """
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object that is not there yet; False if it is: of many writers one creates it."""

@@ -1,11 +1,12 @@
-"""What was read once of objects that never change, kept by the process that read it."""
+"""What was read once of JSON objects, kept by the process that read it."""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from transfergate.storage.artefacts import ArtefactStore
 
@@ -13,10 +14,25 @@ MOST = 20_000
 """So many answers are kept; the ones that were asked for longest ago go first."""
 
 Picked = TypeVar("Picked")
+Pick = Callable[[Any], Picked]
+
+
+class Answers(Generic[Picked]):
+    """Answers from many objects.
+
+    Attributes:
+        found: By key, in the order asked for.
+        failed: Of the other keys, why there is no answer: ``FileNotFoundError`` where there is no
+            such object.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, Picked] = {}
+        self.failed: dict[str, Exception] = {}
 
 
 class Recall:
-    """Answers from write-once JSON objects of one store; each object is read once.
+    """Answers from JSON objects of one store; an object is read once as long as it is the same.
 
     Keep what ``pick`` returns small: a table of all tickers needs hundreds of them.
 
@@ -26,10 +42,10 @@ class Recall:
 
     def __init__(self, store: ArtefactStore) -> None:
         self.store = store
-        self._kept: OrderedDict[tuple[str, object], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, object], tuple[str | None, Any]] = OrderedDict()
         self._lock = Lock()
 
-    def pick(self, key: str, pick: Callable[[Any], Picked]) -> Picked:
+    def pick(self, key: str, pick: Pick[Picked]) -> Picked:
         """What ``pick`` takes from the JSON object under a key.
 
         Args:
@@ -39,15 +55,76 @@ class Recall:
         Raises:
             FileNotFoundError: If there is no such object; that is not kept.
         """
-        name = (key, pick)
+        answers = self.pick_many([key], pick)
+        for error in answers.failed.values():
+            raise error
+        return answers.found[key]
+
+    def pick_many(
+        self, keys: Iterable[str] | Mapping[str, str | None], pick: Pick[Picked]
+    ) -> Answers[Picked]:
+        """What ``pick`` takes from each of many objects; those not kept are read at once.
+
+        Args:
+            keys: Of write-once objects; or of any, with their versions as ``store.versions`` has
+                them: an answer is kept until the version is another one.
+            pick: A function of the module's level.
+
+        Returns:
+            Answers, and why others are missing; what failed is read again the next time.
+        """
+        versions = keys if isinstance(keys, Mapping) else dict.fromkeys(keys, "")
+        known = self._known(versions, pick)
+        answers: Answers[Picked] = Answers()
+        missing = [key for key in versions if key not in known]
+        read = self.store.read_many(missing) if missing else {}
+        for key, version in versions.items():
+            if key in known:
+                answers.found[key] = known[key]
+                continue
+            content = read[key]
+            try:
+                if isinstance(content, OSError):
+                    raise content
+                picked = pick(json.loads(content))
+            except Exception as error:  # whatever a torn or foreign object leads to
+                answers.failed[key] = error
+                continue
+            answers.found[key] = picked
+            if version is not None:
+                self._keep((key, pick), version, picked)
+        return answers
+
+    def once(self, key: str, version: str | None, make: Callable[[str], Picked]) -> Picked:
+        """What ``make`` says of an object beside its content, asked once of each version.
+
+        Args:
+            key: Of the object.
+            version: As ``store.versions`` has it.
+            make: A function or method that lives as long as this.
+        """
+        known = self._known({key: version}, make)
+        if key in known:
+            return known[key]
+        made = make(key)
+        if version is not None:
+            self._keep((key, make), version, made)
+        return made
+
+    def _known(
+        self, versions: Mapping[str, str | None], pick: Callable[..., Picked]
+    ) -> dict[str, Picked]:
+        found = {}
         with self._lock:
-            if name in self._kept:
-                self._kept.move_to_end(name)
-                found: Picked = self._kept[name]
-                return found
-        found = pick(self.store.read_json(key))
+            for key, version in versions.items():
+                kept = self._kept.get((key, pick))
+                if kept is not None and kept[0] == version is not None:
+                    self._kept.move_to_end((key, pick))
+                    found[key] = kept[1]
+        return found
+
+    def _keep(self, name: tuple[str, object], version: str, picked: Any) -> None:
         with self._lock:
-            self._kept[name] = found
+            self._kept[name] = (version, picked)
             while len(self._kept) > MOST:
                 self._kept.popitem(last=False)
-        return found

@@ -66,13 +66,22 @@ class Bucket:
             return Head(str(found["e_tag"]), found["last_modified"])
         return None
 
-    def places(self, prefix: str) -> list[str]:
-        """All objects below a prefix, which ends at a slash; in the store's order."""
+    def places(self, prefix: str) -> dict[str, str | None]:
+        """All objects below a prefix with their versions, in the store's order."""
         import obstore
 
         with self._reached(prefix):
             pages = obstore.list(self._store, prefix or None)
-            return [str(item["path"]) for page in pages for item in page]
+            return {str(item["path"]): item["e_tag"] for page in pages for item in page}
+
+    def names(self, prefix: str) -> list[str]:
+        """Names right below a prefix: one request for a thousand of them."""
+        import obstore
+
+        with self._reached(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix or None)
+        inside = [str(item["path"]) for item in found["objects"]]
+        return sorted(path.rpartition("/")[2] for path in (*found["common_prefixes"], *inside))
 
     def put(self, place: str, content: bytes | Path) -> None:
         """Write an object."""

@@ -140,6 +140,40 @@ def test_the_overview_shows_each_ticker_once_with_its_verdict(made):
     assert "in 63 sessions" in shown
 
 
+def test_the_next_look_sorts_by_urgency(made):
+    _, (one, _) = standing(made)
+
+    def key(**looks):
+        told = replace(one.judgement, **looks)
+        cell = overview._next_look(replace(one, judgement=told))
+        return cell.key
+
+    keys = [
+        key(next_look_sessions=0, next_look_date=None),
+        key(next_look_sessions=63, next_look_date="2024-06-03"),
+        key(next_look_sessions=70, next_look_date="2024-06-13"),
+        key(next_look_sessions=9, next_look_date=None),
+        key(next_look_sessions=63, next_look_date=None),
+        key(next_look_sessions=None, missing_sessions=12),
+        key(next_look_sessions=None, missing_sessions=120),
+    ]
+    assert keys == sorted(keys)
+    assert all(keys), "an empty key sorts by the words that are shown"
+
+
+def test_features_and_models_newer_than_what_they_were_made_of_are_said_to_be(made):
+    made.batch("b1", "2024-02-28T20:00:00+00:00", last_session="2024-02-20")
+    made.batch("b2", "2024-02-28T20:00:00+00:00", last_session="2024-02-20")
+    made.candidate("AAA", "a2", "5a", "f1", last_session="2024-05-02")
+    sources, tickers = standing(made)
+    assert "Features of daily are newer than its bars" in titles(
+        attention.source_concerns(sources.values())
+    )
+    assert "Model newer than its features: 1 ticker" in titles(attention.ticker_concerns(tickers))
+    assert "newer than the features" in overview.ticker_table(tickers)
+    assert "features newer than bars" in overview.source_table(list(sources.values()))
+
+
 def test_five_hundred_tickers_stand_on_the_page_whole(made):
     _, tickers = standing(made)
     many = [replace(tickers[0], ticker=f"T{number:03d}") for number in range(500)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import html
 import io
 import re
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from fastapi.testclient import TestClient
 
 from transfergate import steps
 from transfergate.errors import BarsRejected
+from transfergate.orchestration.ui import docs_policy
 from transfergate.settings import FileFormatParams, IngestParams, Settings, SourceParams
 
 SCRIPT = "<script>alert(1)</script>"
@@ -278,3 +281,60 @@ def test_pages_read_an_object_store_too(installed, put_object, tmp_path, monkeyp
     for path in ("../batches", f"../batches/{loaded}/batch.json", "none.html", "/etc/passwd", ""):
         with pytest.raises(HTTPException):
             quality.data_docs_file(path)
+
+
+def allowed(policy: str) -> dict[str, list[str]]:
+    return {part.split()[0]: part.split()[1:] for part in policy.split(";")}
+
+
+def test_old_pages_of_data_docs_run_nothing_that_a_vendor_wrote(installed, client):
+    """Made before values were escaped: they stay as they are until judged anew."""
+    settings, *_ = installed
+    page = settings.artefact_root / "data_docs" / "gx" / "old.html"
+    page.write_text(f"<p>{SCRIPT}<script src=//evil.example/x.js></script><b onclick=alert(1)>")
+    answer = client.get("data_docs/gx/old.html")
+    assert answer.status_code == 200
+    policy = allowed(answer.headers["content-security-policy"])
+    assert policy["default-src"] == ["'none'"]
+    scripts = policy["script-src"]
+    assert "'unsafe-inline'" not in scripts
+    assert "'unsafe-eval'" not in scripts
+    for source in scripts:  # whole addresses of files that are shipped, hashes; no host at large
+        assert source.startswith("'") or source.startswith("testserver/transfergate/data_docs/")
+        assert source.startswith("'") or source.endswith(".js")
+    hashes = {base64.b64encode(sha256(text.encode()).digest()).decode()
+              for text in ("alert(1)", SCRIPT, "")}  # fmt: skip
+    assert not any(known in source for known in hashes for source in scripts)
+    assert policy["base-uri"] == policy["form-action"] == ["'none'"]
+
+
+def test_what_the_shipped_pages_run_is_allowed(installed, client):
+    _, batch_id, _ = installed
+    paths = [f"data_docs/batches/{batch_id}.html", f"data_docs/batches/{batch_id}/quarantine.html",
+             f"data_docs/gx/validations/daily_bars/{batch_id}/last/bars.html",
+             "data_docs/gx/expectations/daily_bars.html", "data_docs/index.html"]  # fmt: skip
+    for path in paths:
+        answer = client.get(path)
+        policy = allowed(answer.headers["content-security-policy"])
+        found = Elements(answer.text)
+        for tag, attributes in found.tags:
+            if tag == "script" and (source := attributes.get("src")):
+                whole = answer.url.join(source)
+                assert f"{whole.host}{whole.path}" in policy["script-src"], (path, source)
+                assert client.get(str(whole)).status_code == 200
+            if tag == "link" and attributes.get("rel") == "stylesheet":
+                assert answer.url.join(attributes["href"]).host == "testserver"
+                assert "'self'" in policy["style-src"]
+        inline = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+        inline += [a["onclick"] for _, a in found.tags if a.get("onclick")]
+        for text in inline:
+            known = base64.b64encode(sha256(text.encode()).digest()).decode()
+            assert f"'sha256-{known}'" in policy["script-src"], (path, text)
+
+
+@pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "'self'", "*", ""])
+def test_a_host_that_is_none_gets_into_no_policy(host):
+    policy = allowed(docs_policy.docs_headers(host)["Content-Security-Policy"])
+    assert [source for source in policy["script-src"] if not source.startswith("'sha256-")] == [
+        "'unsafe-hashes'"
+    ]

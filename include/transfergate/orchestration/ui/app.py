@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -11,13 +12,17 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException as AnyHttpException
 
+from transfergate.errors import TransferGateError
+from transfergate.orchestration.redaction import hidden
 from transfergate.orchestration.ui import champions, lineage, overview, quality, report, runs
 from transfergate.orchestration.ui.guard import for_users, serve
-from transfergate.orchestration.ui.links import PREFIX, ours
-from transfergate.orchestration.ui.markup import empty, link
+from transfergate.orchestration.ui.links import PREFIX, base, ours
+from transfergate.orchestration.ui.markup import element, empty, link
 from transfergate.orchestration.ui.shell import page
 
 __all__ = ["PREFIX", "app"]
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(str(files("transfergate.orchestration.ui") / "static"))
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -37,16 +42,29 @@ async def refuse(request: Request, error: HTTPException) -> Response:
     """Send a person without a session to the log-in page, and answer others with the status."""
     wants_page = "text/html" in request.headers.get("accept", "")
     if error.status_code == 401 and wants_page:
-        return RedirectResponse(_login(request.url.path), status_code=307)
+        return RedirectResponse(_login(request), status_code=307)
     if error.status_code == 404 and wants_page:
         body = empty(str(error.detail), link(ours(), "Go to the overview"))
         return HTMLResponse(page("Not found", body), status_code=404)
     return PlainTextResponse(str(error.detail), status_code=error.status_code)
 
 
-def _login(path: str) -> str:
+@app.exception_handler(TransferGateError)
+async def explain(request: Request, error: TransferGateError) -> Response:
+    """Say what keeps a page from being made: settings that do not hold, a store that is away."""
+    log.error("%s: %s", request.url.path, error)
+    body = empty("This page cannot be made now", element("pre", hidden(str(error))))
+    return HTMLResponse(page("Not now", body), status_code=503)
+
+
+def _login(request: Request) -> str:
+    """The log-in page, and the way back here with what was asked for: a path, never a host."""
+    path = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
+    here = base() + PREFIX + quote(path)
+    if request.url.query:
+        here += f"?{request.url.query}"
     way = get_auth_manager().get_url_login()
-    return f"{way}{'&' if '?' in way else '?'}next={quote(path)}"
+    return f"{way}{'&' if '?' in way else '?'}next={quote(here)}"
 
 
 for router in (

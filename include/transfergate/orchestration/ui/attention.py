@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from transfergate.orchestration.assets import CHAIN
+from transfergate.orchestration.redaction import hidden
 from transfergate.orchestration.ui.chain_state import DagState, Waiting
 from transfergate.orchestration.ui.links import airflow_dag, airflow_run, ours
-from transfergate.orchestration.ui.markup import Html, airflow_link, element, html, join, link
+from transfergate.orchestration.ui.markup import (
+    Html,
+    airflow_link,
+    element,
+    html,
+    join,
+    link,
+    section,
+)
 from transfergate.orchestration.ui.words import moment, sessions
+from transfergate.registry.records import BrokenRecord
 from transfergate.steps.standing import SourceStanding, TickerStanding
 
 NAMES_SHOWN = 10
 LATE = timedelta(hours=1)
 """So long after its time a run that has not started, or data that nobody took up, is late."""
 
-SYMBOLS = {"act": "!", "bad": "✖", "warn": "▲", "note": "i"}
-TONES = {"act": "act", "bad": "bad", "warn": "warn", "note": "calm"}
+Grave = Literal["broken", "act", "bad", "warn", "note"]
+SYMBOLS = {"broken": "✖", "act": "!", "bad": "✖", "warn": "▲", "note": "i"}
+TONES = {"broken": "bad", "act": "act", "bad": "bad", "warn": "warn", "note": "calm"}
+BROKEN_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -27,14 +39,39 @@ class Concern:
     """One thing to look at.
 
     Attributes:
-        grave: ``act`` waits for a person, ``bad`` has failed, ``warn`` may mislead, ``note``.
+        grave: ``broken``: the page lacks it; ``act`` waits for a person, ``bad`` has failed,
+            ``warn`` may mislead, ``note``.
         title: In a few words.
         detail: What it means and what to do, as ``Html`` or text.
     """
 
-    grave: Literal["act", "bad", "warn", "note"]
+    grave: Grave
     title: str
     detail: object
+
+
+def broken_concerns(broken: Collection[BrokenRecord]) -> list[Concern]:
+    """Records that cannot be used: which, where, what to do; the page shows the rest."""
+    found = [
+        Concern(
+            "broken",
+            f"A record is broken: {one.key}",
+            join((hidden(one.problem), ". It lies at ", element("code", hidden(one.where)), ". ",
+                  one.advice)),
+        )
+        for one in sorted(broken, key=lambda one: one.key)
+    ]  # fmt: skip
+    left = found[BROKEN_SHOWN:]
+    if left:
+        names = [element("code", one.key) for one in sorted(broken, key=lambda one: one.key)]
+        more = element("details", element("summary", "which"), join(names[BROKEN_SHOWN:], ", "))
+        found[BROKEN_SHOWN:] = [Concern("broken", f"{len(left)} further records are broken", more)]
+    return found
+
+
+def notice(broken: Collection[BrokenRecord]) -> Html:
+    """Broken records at the head of a page; nothing where there are none."""
+    return section("Needs attention", render(broken_concerns(broken))) if broken else Html("")
 
 
 def chain_concerns(
@@ -72,6 +109,20 @@ def source_concerns(sources: Iterable[SourceStanding]) -> list[Concern]:
     ingest = airflow_link(airflow_dag("ingest_daily_bars"), "ingest_daily_bars")
     build = airflow_link(airflow_dag("build_features"), "build_features")
     for one in sources:
+        if one.problem:
+            title = f"Whether bars of {one.source} are late cannot be said"
+            found.append(Concern("broken", title, one.problem))
+        if one.features_ahead and one.snapshot:
+            detail = (
+                f"The newest snapshot, {one.snapshot.snapshot_id}, holds sessions until "
+                f"{one.snapshot.last_session}; the loaded batches end {one.bars_until}. The "
+                f"batches were restored from an earlier state, or records of later ones are gone. "
+                f"Ingest what is missing: run ",
+                ingest,
+                ".",
+            )
+            title = f"Features of {one.source} are newer than its bars"
+            found.append(Concern("warn", title, join(detail)))
         if one.late and one.sessions_late is not None:
             over = f"They end {one.bars_until}; {sessions(one.sessions_late)} are over since."
             batches = link(ours("batches"), "its batches")
@@ -154,9 +205,13 @@ def _said(name: str) -> Callable[[TickerStanding], bool]:
     return lambda one: one.judgement is not None and one.judgement.verdict == name
 
 
-_KINDS: tuple[
-    tuple[Literal["act", "bad", "warn", "note"], str, str, Callable[[TickerStanding], bool]], ...
-] = (
+_KINDS: tuple[tuple[Grave, str, str, Callable[[TickerStanding], bool]], ...] = (
+    (
+        "broken",
+        "What serves cannot be said",
+        "The history of their champion is broken; see the records above.",
+        lambda one: one.unsure,
+    ),
     (
         "bad",
         "Invalid",
@@ -193,6 +248,13 @@ _KINDS: tuple[
         "Old model",
         "The champion learnt from data that ended long before the newest features: fine-tune anew.",
         lambda one: one.old,
+    ),
+    (
+        "warn",
+        "Model newer than its features",
+        "The champion learnt from sessions that the newest snapshot does not reach: the snapshots "
+        "or the batches were restored from an earlier state. Ingest and build features anew.",
+        lambda one: one.ahead,
     ),
     (
         "note",

@@ -72,15 +72,12 @@ def dag_states(session: Session, readable: Collection[str]) -> list[DagState]:
         for model in session.scalars(select(DagModel).where(DagModel.dag_id.in_(ids)))
         if not model.is_stale
     }
-    queued: dict[str, datetime] = dict(
-        session.execute(
-            select(AssetDagRunQueue.target_dag_id, func.min(AssetDagRunQueue.created_at))
-            .where(AssetDagRunQueue.target_dag_id.in_(ids))
-            .group_by(AssetDagRunQueue.target_dag_id)
-        )
-        .tuples()
-        .all()
+    oldest = (
+        select(AssetDagRunQueue.target_dag_id, func.min(AssetDagRunQueue.created_at))
+        .where(AssetDagRunQueue.target_dag_id.in_(ids))
+        .group_by(AssetDagRunQueue.target_dag_id)
     )
+    queued: dict[str, datetime] = {dag_id: since for dag_id, since in session.execute(oldest)}
     return [_state(session, dag_id, models.get(dag_id), queued.get(dag_id)) for dag_id in ids]
 
 

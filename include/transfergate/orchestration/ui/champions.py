@@ -1,7 +1,7 @@
 """Champions: which version of each ticker serves, since when and why, and the way back.
 
-Nothing here writes. The rollback page asks for a reason; its script then asks Airflow's REST API,
-with the session of whoever looks at the page, to run the DAG ``roll_back_champion``.
+Nothing here writes. The rollback page asks for a reason; its script asks Airflow's REST API, with
+the reader's session, to run the DAG ``roll_back_champion``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
+from transfergate.orchestration.ui.attention import notice
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
 from transfergate.orchestration.ui.links import airflow_dag, base, ours, report_of
 from transfergate.orchestration.ui.markup import (
     Html,
     airflow_link,
+    badge,
     element,
     empty,
     facts,
@@ -33,8 +35,6 @@ from transfergate.registry.records import Judgement, Records, serving
 from transfergate.settings import TICKER_PATTERN
 
 ROLLBACK_DAG = "roll_back_champion"
-TRAIL = (("Champions", ours("champions")),)
-
 router = guarded(EVALUATIONS)
 
 
@@ -47,14 +47,18 @@ def champions() -> str:
     names = sorted(histories.keys() | judged.keys())
     since = {name: top.when for name in names if (top := serving(histories.get(name, [])))}
     names.sort(key=lambda name: since.get(name, ""), reverse=True)  # then by name
-    rows = [_champion_row(name, histories.get(name, []), judged.get(name)) for name in names]
+    rows = [
+        _champion_row(name, histories.get(name, []), judged.get(name), name in records.unsure)
+        for name in names
+    ]
     moves = sorted(
         (row for history in histories.values() for row in history),
         key=lambda row: (row.when, row.ticker, row.number),
         reverse=True,
     )
     shown = moves_table(moves, testid="moves-table", with_ticker=True)
-    body = join((section("What serves", _champion_table(rows, since)), section("Moves", shown)))
+    serves = section("What serves", _champion_table(rows, since))
+    body = join((notice(records.broken.values()), serves, section("Moves", shown)))
     lead = "What serves for each ticker, and every promotion, refresh and rollback that led to it."
     return page("Champions", body, active="champions", lead=lead)
 
@@ -64,7 +68,8 @@ def champion(ticker: str) -> str:
     """One ticker's champion and its history."""
     _, records = current()
     rows, judged = _known(records, ticker)
-    top = serving(rows)
+    unsure = ticker in records.unsure
+    top = None if unsure else serving(rows)
     lineage = link(ours("lineage", "champion", ticker), "Lineage", class_="button")
     back = link(
         ours("champions", ticker, "rollback"),
@@ -73,9 +78,11 @@ def champion(ticker: str) -> str:
         data_testid="rollback-link",
     )
     acts = element("p", lineage, " ", back, class_="acts") if top else ""
+    serves = _unknown(ticker) if unsure else _serves(records, ticker, top)
     body = join(
         (
-            _serves(records, ticker, top),
+            notice(records.broken.values()),
+            serves,
             acts,
             section("Latest verdict", _latest(judged)),
             section(
@@ -84,7 +91,7 @@ def champion(ticker: str) -> str:
             ),
         )
     )
-    return page(ticker, body, active="champions", trail=TRAIL)
+    return page(ticker, body, active="champions", trail=_trail())
 
 
 @router.get("/champions/{ticker}/rollback", response_class=HTMLResponse)
@@ -92,8 +99,11 @@ def rollback(ticker: str) -> str:
     """Ask for the reason before the champion is taken back."""
     _, records = current()
     rows, _ = _known(records, ticker)
+    trail = (*_trail(), (ticker, ours("champions", ticker)))
+    if ticker in records.unsure:
+        body = join((notice(records.broken.values()), _unknown(ticker)))
+        return page(f"Roll back {ticker}", body, active="champions", trail=trail)
     stack = stack_of(rows)
-    trail = (*TRAIL, (ticker, ours("champions", ticker)))
     if not stack:
         body = empty(
             "There is no champion to roll back",
@@ -110,12 +120,23 @@ def rollback(ticker: str) -> str:
     )
 
 
+def _trail() -> tuple[tuple[str, str], ...]:
+    return (("Champions", ours("champions")),)
+
+
+def _unknown(ticker: str) -> Html:
+    return empty(
+        f"Nobody can say from here what serves for {ticker}",
+        "Its history is broken. Promotions and rollbacks are refused until it is whole again.",
+    )
+
+
 def _known(records: Records, ticker: str) -> tuple[list[ChampionRow], Judgement | None]:
     rows: list[ChampionRow] = []
     judged = None
     if re.fullmatch(TICKER_PATTERN, ticker):  # anything else never gets into a path
         rows, judged = records.history(ticker), records.latest_of(ticker)
-    if not rows and judged is None:
+    if not rows and judged is None and not records.broken:
         raise HTTPException(404, f"There is no ticker {ticker} with a verdict or a champion.")
     return rows, judged
 
@@ -141,12 +162,15 @@ def _champion_table(rows: list[Row], since: dict[str, str]) -> Html:
     )
 
 
-def _champion_row(ticker: str, rows: list[ChampionRow], judged: Judgement | None) -> Row:
-    top = serving(rows)
+def _champion_row(
+    ticker: str, rows: list[ChampionRow], judged: Judgement | None, unsure: bool
+) -> Row:
+    top = None if unsure else serving(rows)
+    serves = badge("unknown", "bad", "✖") if unsure else short(top.version if top else None)
     return Row(
         (
             link(ours("champions", ticker), ticker),
-            short(top.version if top else None),
+            serves,
             Cell(moment(top.when) if top else None, top.when if top else None),
             put_there(top) if top else Cell(None),
             len(rows),

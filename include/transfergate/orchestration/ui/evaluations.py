@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 from typing import Any
 
+from transfergate.registry.facts import judgements_of
 from transfergate.registry.lineage import holds
 from transfergate.registry.records import Batch, Judgement, Records, SnapshotRecord
 from transfergate.reporting.overview import height
-from transfergate.steps.keeping import read_charts, read_origin
+from transfergate.steps.keeping import origin_key, origin_of, read_charts
 from transfergate.storage import ArtefactStore
 
 _ID = re.compile(r"[0-9a-f]{8,64}")
 KEPT = 8
 """Evaluations that stay in memory: they never change, and one of 500 tickers is several MB."""
+_KEPT: dict[tuple[str, str], Evaluation] = {}
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,10 @@ class Evaluation:
         order: Those tickers, the highest difference first.
     """
 
-    def __init__(self, store: ArtefactStore, evaluation_id: str) -> None:
-        self.id = evaluation_id
-        self.document: dict[str, Any] = store.read_json(
-            f"evaluations/{evaluation_id}/verdicts.json"
-        )
+    def __init__(self, document: dict[str, Any]) -> None:
+        judgements_of(document)  # refuses what is no evaluation
+        self.id: str = document["evaluation_id"]
+        self.document = document
         self.reports: dict[str, dict[str, Any]] = self.document["tickers"]
         self.tickers: list[str] = sorted(self.reports)
         self.order = sorted(self.tickers, key=lambda ticker: height(self.reports[ticker]))
@@ -72,29 +74,45 @@ class Evaluation:
         return read_charts(store, self.id, self.number(ticker))
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of an evaluation: nothing else gets into a path."""
+    return _ID.fullmatch(text) is not None
+
+
 def find(records: Records, evaluation_id: str) -> Evaluation | None:
-    """One evaluation; None if there is none of this id, whatever the id looks like."""
-    if not _ID.fullmatch(evaluation_id):
+    """One evaluation; None if there is none of this id, whatever the id looks like.
+
+    One that cannot be used is None too, and stands in ``records.broken``.
+    """
+    if not is_id(evaluation_id):
         return None
-    if not records.store.exists(f"evaluations/{evaluation_id}/verdicts.json"):
+    key = f"evaluations/{evaluation_id}/verdicts.json"
+    if not records.store.exists(key):  # it may be gone since it was read
         return None
-    return _read(records, evaluation_id)
+    with _LOCK:
+        store = records.store.location()
+        found = _KEPT.pop((store, evaluation_id), None) or records.read([key], _whole).get(key)
+        if found is not None:
+            _KEPT[(store, evaluation_id)] = found
+        while len(_KEPT) > KEPT:
+            _KEPT.pop(next(iter(_KEPT)))
+    return found
 
 
-@lru_cache(maxsize=KEPT)
-def _read(records: Records, evaluation_id: str) -> Evaluation:
-    return Evaluation(records.store, evaluation_id)
+def _whole(content: dict[str, Any]) -> Evaluation:
+    return Evaluation(content)
 
 
 def summaries(records: Records) -> list[Summary]:
     """Every evaluation, the newest first; those of unknown time last."""
+    judged = {told[0].evaluation_id: told for told in records.evaluations() if told}
+    origins = {origin_key(name): name for name in judged}
+    noted = records.read(list(origins), origin_of, absent="")
     found = []
-    for judgements in records.evaluations():
-        if judgements:
-            name = judgements[0].evaluation_id
-            origin = read_origin(records.store, name)
-            when, dag, run = (origin.get(key) for key in ("judged_at", "dag_id", "run_id"))
-            found.append(Summary(name, when, dag, run, judgements))
+    for key, name in origins.items():
+        origin = noted.get(key, {})
+        when, dag, run = (origin.get(field) for field in ("judged_at", "dag_id", "run_id"))
+        found.append(Summary(name, when, dag, run, judged[name]))
     return sorted(found, key=lambda one: (one.judged_at or "", one.evaluation_id), reverse=True)
 
 
@@ -104,4 +122,6 @@ def background(records: Records, evaluation: Evaluation) -> Background:
     foundation = records.foundation(version) if version else None
     snapshot = records.snapshot(foundation.snapshot_id) if foundation else None
     batches = [one for one in records.batches() if snapshot and holds(snapshot, one)]
-    return Background(read_origin(records.store, evaluation.id), snapshot, tuple(reversed(batches)))
+    key = origin_key(evaluation.id)
+    origin = records.read([key], origin_of, absent="").get(key, {})
+    return Background(origin, snapshot, tuple(reversed(batches)))

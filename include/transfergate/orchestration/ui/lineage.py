@@ -7,6 +7,7 @@ import re
 from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
+from transfergate.orchestration.ui.attention import notice
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Card, Stage, flow
 from transfergate.orchestration.ui.guard import BATCHES, EVALUATIONS, ReadableDags, guarded
@@ -42,17 +43,22 @@ def of_champion(ticker: str) -> str:
         raise HTTPException(404, f"{ticker} never had a champion, so there is no lineage to show.")
     trail = (("Champions", ours("champions")), (ticker, ours("champions", ticker)))
     title = f"Lineage of {ticker}"
-    top = serving(rows)
+    top = None if ticker in records.unsure else serving(rows)
     found = ancestry(records, ticker, top.version) if top else None
     if found is None:
-        body = empty(
-            "Flat serves: nothing was learnt for it",
-            link(ours("champions", ticker), f"See the history of {ticker}"),
-        )
+        history = link(ours("champions", ticker), f"See the history of {ticker}")
+        if ticker in records.unsure:
+            body = empty(f"Nobody can say from here what serves for {ticker}", history)
+        elif top is not None:
+            body = empty(f"The record of its champion, {top.version}, cannot be used", history)
+        else:
+            body = empty("Flat serves: nothing was learnt for it", history)
+        body = join((notice(records.broken.values()), body))
         return page(title, body, active="champions", trail=trail)
     lead = "From the bars as received to the champion that serves."
     drawing = element("div", flow(_backwards(found), title))
-    return page(title, join((drawing, _hashes(found))), active="champions", trail=trail, lead=lead)
+    body = join((notice(records.broken.values()), drawing, _hashes(found)))
+    return page(title, body, active="champions", trail=trail, lead=lead)
 
 
 @batches.get("/lineage/batch/{batch_id}", response_class=HTMLResponse)
@@ -61,6 +67,9 @@ def of_batch(batch_id: str, readable: ReadableDags) -> str:
     _, records = current()
     known = {batch.batch_id for batch in records.batches()}
     found = descent(records, batch_id) if batch_id in known else None
+    if found is None and f"batches/{batch_id}/batch.json" in records.broken:
+        body = notice(records.broken.values())
+        return page("What became of a batch", body, active="batches")
     if found is None:
         raise HTTPException(404, f"No batch {batch_id} was loaded: refused ones lead nowhere.")
     title = f"What became of batch {batch_id}"
@@ -75,17 +84,18 @@ def of_batch(batch_id: str, readable: ReadableDags) -> str:
             f". To see candidates, verdicts and champions takes the right to read {EVALUATIONS}."
         )
         drawing = flow(_forwards(found)[:3], title)
-        return page(title, drawing, active="batches", trail=trail, lead=lead)
+        body = join((notice(records.broken.values()), drawing))
+        return page(title, body, active="batches", trail=trail, lead=lead)
     lead += (
         f"; {count(learnt, 'champion')} that {'serves' if learnt == 1 else 'serve'} now learnt "
         f"from them."
     )
     moved = sorted((*found.champions, *found.former), key=lambda row: row.when, reverse=True)
-    body = [flow(_forwards(found), title)]
+    shown = [notice(records.broken.values()), flow(_forwards(found), title)]
     if moved:
-        shown = moves_table(moved, testid="descendants-table", with_ticker=True)
-        body.append(section("Champions that learnt from it", shown))
-    return page(title, join(body), active="batches", trail=trail, lead=lead)
+        rows = moves_table(moved, testid="descendants-table", with_ticker=True)
+        shown.append(section("Champions that learnt from it", rows))
+    return page(title, join(shown), active="batches", trail=trail, lead=lead)
 
 
 def _backwards(found: Ancestry) -> list[Stage]:

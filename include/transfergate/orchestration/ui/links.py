@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from airflow.configuration import conf
+from transfergate.orchestration.addresses import PREFIX, base_path
 
-PREFIX = "/transfergate"
+__all__ = ["PREFIX", "airflow_dag", "airflow_run", "base", "ours", "report_of", "static"]
 
 
 def base() -> str:
     """Path below which Airflow answers, without a slash at its end; empty at the root."""
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return base_path()
 
 
 def ours(*parts: str) -> str:

@@ -46,6 +46,7 @@ def overview(session: SessionDep, readable: ReadableDags) -> str:
     tickers = ticker_standings(records, settings, sources)
     dags = dag_states(session, readable)
     concerns = [
+        *attention.broken_concerns(records.broken.values()),
         *attention.chain_concerns(dags, waiting_answers(session, readable), now),
         *attention.source_concerns(sources.values()),
         *attention.ticker_concerns(tickers),
@@ -94,7 +95,9 @@ def _ticker_row(one: TickerStanding) -> Row:
     spread = told.delta_sharpe if told else None
     cells = (
         link(ours("champions", one.ticker), one.ticker),
-        short(champion.version if champion else None),
+        Cell(badge("unknown", "bad", "✖"))
+        if one.unsure
+        else short(champion.version if champion else None),
         Cell(moment(champion.when) if champion else None, champion.when if champion else None),
         put_there(champion) if champion else Cell(None),
         link(report_of(told.evaluation_id, one.ticker), verdict(told.verdict))
@@ -111,6 +114,9 @@ def _ticker_row(one: TickerStanding) -> Row:
 def _learnt(one: TickerStanding) -> Html | None:
     if one.learnt_until is None:
         return None
+    if one.ahead:
+        newer = badge("newer than the features", "warn", "▲")
+        return join((one.learnt_until, " ", element("small", newer)))
     if not one.sessions_behind:
         return element("span", one.learnt_until)
     behind = f"{sessions(one.sessions_behind)} behind"
@@ -122,17 +128,16 @@ def _next_look(one: TickerStanding) -> Cell:
     told = one.judgement
     if told is None:
         return Cell(None)
+    # Sorts by urgency: those that may be judged now, then by day, then those that lack sessions.
     if told.next_look_sessions is None:
-        return Cell(
-            None if not told.missing_sessions else f"{sessions(told.missing_sessions)} missing"
-        )
-    day = told.next_look_date
+        missing = told.missing_sessions
+        return Cell(f"{sessions(missing)} missing", f"3 {missing:09d}") if missing else Cell(None)
     if not told.next_look_sessions:
-        return Cell("possible now", "")
-    ahead = f"in {sessions(told.next_look_sessions)}"
-    return Cell(
-        join((day, " ", element("small", ahead, class_="note"))) if day else ahead, day or "9"
-    )
+        return Cell("possible now", "0")
+    day, ahead = told.next_look_date, f"in {sessions(told.next_look_sessions)}"
+    if day is None:
+        return Cell(ahead, f"2 {told.next_look_sessions:09d}")
+    return Cell(join((day, " ", element("small", ahead, class_="note"))), f"1 {day}")
 
 
 def source_table(sources: Sequence[SourceStanding]) -> Html:
@@ -156,7 +161,11 @@ def source_table(sources: Sequence[SourceStanding]) -> Html:
 
 
 def _source_row(one: SourceStanding) -> Row:
-    if one.features_lag:
+    if one.problem:
+        state = badge("unknown", "bad", "✖")
+    elif one.features_ahead:
+        state = badge("features newer than bars", "warn", "▲")
+    elif one.features_lag:
         state = badge("features lag", "warn", "▲")
     elif one.late:
         state = badge(f"{sessions(one.sessions_late or 0)} late", "warn", "▲")

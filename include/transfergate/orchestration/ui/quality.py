@@ -7,10 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import HTTPException, Query
+import pyarrow as pa
+from fastapi import Header, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 
-from transfergate.orchestration.ui.data import current
+from transfergate.orchestration.ui.attention import notice
+from transfergate.orchestration.ui.data import current, shown
+from transfergate.orchestration.ui.docs_policy import docs_headers
 from transfergate.orchestration.ui.guard import BATCHES, guarded, serve
 from transfergate.orchestration.ui.links import airflow_dag, ours
 from transfergate.orchestration.ui.markup import (
@@ -22,7 +25,7 @@ from transfergate.orchestration.ui.markup import (
     join,
     link,
 )
-from transfergate.orchestration.ui.quality_batch import batch_page
+from transfergate.orchestration.ui.quality_batch import batch_page, loaded_of
 from transfergate.orchestration.ui.quality_rows import PAGE_ROWS, quarantine_page
 from transfergate.orchestration.ui.shell import page
 from transfergate.orchestration.ui.table import Cell, Column, Row, table
@@ -30,13 +33,15 @@ from transfergate.orchestration.ui.words import moment
 from transfergate.quality import (
     Filter,
     JudgedBatch,
+    gx_page_key,
     judged_batches,
     quarantine_csv,
     quarantine_part,
+    report_key,
 )
+from transfergate.registry.facts import plain
 from transfergate.registry.records import Records
 from transfergate.storage import ArtefactStore
-from transfergate.storage.recall import Recall
 
 router = guarded(BATCHES)
 
@@ -44,8 +49,6 @@ TONES = {"ok": ("good", "✔"), "warning": ("warn", "▲"), "critical": ("bad", 
 BATCH_ID = re.compile(r"[0-9a-f]{8,64}")
 DOCS_PATH = re.compile(r"(\w[\w.-]*/)*\w[\w.-]*")  # nothing in it leads out of the folder
 NAME = 200  # characters of a filter at most
-
-_RECALLED: dict[Records, Recall] = {}
 
 Text = Annotated[str, Query(max_length=NAME)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10_000_000)]
@@ -56,8 +59,7 @@ def batches() -> str:
     """Every batch of bars that was judged, the newest first."""
     _, records = current()
     store = records.store
-    recall = _RECALLED.setdefault(records, Recall(store))
-    found = judged_batches(store, recall)
+    found = judged_batches(store, records.recall, records.note)
     docs = ""
     if store.exists("data_docs/index.html"):
         docs = element(
@@ -69,17 +71,27 @@ def batches() -> str:
         "What came in, and what was let through. Received rows are loaded, quarantined one by one, "
         "or refused with their whole batch."
     )
-    body = join((_batch_table(found), docs))
+    body = join((notice(records.broken.values()), _batch_table(found), docs))
     return page("Data quality", body, active="batches", lead=lead)
 
 
 @router.get("/batches/{batch_id}", response_class=HTMLResponse)
 def batch(batch_id: str) -> str:
     """What was checked in one batch, and what was found."""
-    store = current()[1].store
-    report = _report(store, batch_id)
+    _, records = current()
+    report = _report(records, batch_id)
     load = f"batches/{batch_id}/batch.json"
-    return batch_page(store, report, store.read_json(load) if store.exists(load) else None)
+    told = records.read([load], loaded_of, absent="").get(load)
+    if report is not None:
+        head = notice(records.broken.values())
+        made = shown(
+            records,
+            f"batches/{batch_id}/validation.json",
+            lambda: batch_page(records.store, report, told, head),
+        )
+        if made is not None:
+            return made
+    return _broken(records, batch_id)
 
 
 @router.get("/batches/{batch_id}/quarantine", response_class=HTMLResponse)
@@ -87,19 +99,32 @@ def quarantine(
     batch_id: str, ticker: Text = "", reason: Text = "", page_number: PageNumber = 1
 ) -> str:
     """Quarantined rows of one batch, a page of them."""
-    store = current()[1].store
-    report = _report(store, batch_id)
+    _, records = current()
+    report = _report(records, batch_id)
+    if report is None:
+        return _broken(records, batch_id)
     wanted = Filter(ticker.strip(), reason.strip())
     first = (page_number - 1) * PAGE_ROWS
-    part = quarantine_part(_rows(store, batch_id), wanted, first, PAGE_ROWS)
-    return quarantine_page(report, wanted, part, page_number)
+    try:
+        part = quarantine_part(_rows(records.store, batch_id), wanted, first, PAGE_ROWS)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        records.note(f"batches/{batch_id}/quarantine.parquet", error)
+        return _broken(records, batch_id)
+    made = shown(
+        records,
+        f"batches/{batch_id}/validation.json",
+        lambda: quarantine_page(report, wanted, part, page_number),
+    )
+    return made if made is not None else _broken(records, batch_id)
 
 
 @router.get("/batches/{batch_id}/quarantine.csv")
 def quarantine_file(batch_id: str, ticker: Text = "", reason: Text = "") -> StreamingResponse:
     """The same rows, all of them, as CSV."""
-    store = current()[1].store
-    _report(store, batch_id)
+    _, records = current()
+    store = records.store
+    if _report(records, batch_id) is None:
+        raise HTTPException(404, "The record of this batch is broken; its page says what to do.")
     lines = quarantine_csv(_rows(store, batch_id), Filter(ticker.strip(), reason.strip()))
     return StreamingResponse(
         lines,
@@ -113,25 +138,48 @@ def quarantine_file(batch_id: str, ticker: Text = "", reason: Text = "") -> Stre
 
 
 @router.get("/data_docs/{path:path}")
-def data_docs_file(path: str) -> FileResponse:
-    """One page of the data-quality reports."""
+def data_docs_file(path: str, host: Annotated[str, Header()] = "") -> FileResponse:
+    """One page of the data-quality reports; no script runs in it but those shipped with it."""
     store = current()[1].store
+    headers = docs_headers(host)
     if not store.location().startswith("s3://"):
-        return serve(store.path("data_docs"), path)
+        return serve(store.path("data_docs"), path, headers)
     if DOCS_PATH.fullmatch(path):
         with suppress(FileNotFoundError):
-            return FileResponse(store.local(f"data_docs/{path}"))
+            return FileResponse(store.local(f"data_docs/{path}"), headers=headers)
     raise HTTPException(404, "there is no such page")
 
 
-def _report(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
-    if BATCH_ID.fullmatch(batch_id):
-        try:
-            found: dict[str, Any] = store.read_json(f"batches/{batch_id}/validation.json")
-            return found
-        except FileNotFoundError:
-            pass
+def _report(records: Records, batch_id: str) -> dict[str, Any] | None:
+    """The report of a batch; None if it is broken, which the records have noted then."""
+    key = f"batches/{batch_id}/validation.json"
+    if BATCH_ID.fullmatch(batch_id) and (
+        records.store.exists(key) or records.store.exists(key.replace("validation", "batch"))
+    ):
+        return records.read({key: None}, plain, {key: "batch.json beside it"}).get(key)
     raise HTTPException(404, "There is no batch of this id; the list of batches has all of them.")
+
+
+def _broken(records: Records, batch_id: str) -> str:
+    """What is left of a batch whose report, or quarantine, cannot be read."""
+    left = [
+        link(ours(*key.split("/")), name)
+        for key, name in (
+            (report_key(batch_id), "Its page as a file"),
+            (gx_page_key(batch_id), "Great Expectations' Data Docs of it"),
+        )
+        if records.store.exists(key)
+    ]
+    body = join(
+        (
+            notice(records.broken.values()),
+            empty(
+                "Records of this batch are broken", join(left, " · ") or "Nothing is left of it."
+            ),
+        )
+    )
+    trail = (("Data quality", ours("batches")),)
+    return page(f"Batch {batch_id}", body, active="batches", trail=trail)
 
 
 def _rows(store: ArtefactStore, batch_id: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,13 +25,21 @@ SEVERITIES = {
 Report = Mapping[str, Any]
 
 
-def batch_page(store: ArtefactStore, report: Report, load: Report | None) -> str:
+def loaded_of(content: Any) -> dict[str, Any]:
+    """What the page shows of a ``batch.json``."""
+    datetime.fromisoformat(content["known_at"])
+    counts = {name: int(content[name]) for name in ("new_revisions", "unchanged")}
+    return {"known_at": content["known_at"], **counts}
+
+
+def batch_page(store: ArtefactStore, report: Report, load: Report | None, notice: Html) -> str:
     """The whole page.
 
     Args:
         store: Where its Data Docs are.
         report: ``validation.json`` of the batch.
         load: ``batch.json``; None while it is not loaded.
+        notice: Stands at its head.
     """
     batch_id = report["batch_id"]
     verdict, tone = batch_state(report)
@@ -38,6 +47,7 @@ def batch_page(store: ArtefactStore, report: Report, load: Report | None) -> str
     failed = [one for one in report["expectations"] if not one["passed"]]
     body = join(
         (
+            notice,
             _refused(report["refusals"]),
             _counts(report, load),
             _ways(store, batch_id, load),

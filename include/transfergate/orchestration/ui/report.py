@@ -8,10 +8,21 @@ from fastapi import HTTPException, Query, Response
 from fastapi.responses import HTMLResponse
 
 from transfergate.orchestration.ui import report_list, report_page, report_ticker
-from transfergate.orchestration.ui.data import current
-from transfergate.orchestration.ui.evaluations import Evaluation, background, find, summaries
+from transfergate.orchestration.ui.attention import notice
+from transfergate.orchestration.ui.data import current, shown
+from transfergate.orchestration.ui.evaluations import (
+    Evaluation,
+    background,
+    find,
+    is_id,
+    summaries,
+)
 from transfergate.orchestration.ui.guard import EVALUATIONS, guarded
+from transfergate.orchestration.ui.links import ours
+from transfergate.orchestration.ui.markup import empty, join, link
+from transfergate.orchestration.ui.shell import page
 from transfergate.registry.records import Records
+from transfergate.settings import Settings
 from transfergate.steps.keeping import report_key
 
 router = guarded(EVALUATIONS)
@@ -26,7 +37,8 @@ OFFLINE = {
 def evaluations() -> str:
     """Every evaluation."""
     _, records = current()
-    return report_list.render(summaries(records))
+    found = summaries(records)
+    return report_list.render(found, notice(records.broken.values()))
 
 
 @router.get("/evaluations/{evaluation_id}", response_class=HTMLResponse)
@@ -35,18 +47,21 @@ def evaluation(
 ) -> str:
     """The promotion report, one ticker of it open: that of the highest difference, or as asked."""
     settings, records = current()
-    found = _found(records, evaluation_id)
+    found = find(records, evaluation_id)
+    if found is None and records.broken:
+        return _broken(records, evaluation_id)
+    if found is None:
+        raise HTTPException(404, "There is no such evaluation.")
     if ticker is not None and ticker not in found.reports:
         raise HTTPException(404, f"Evaluation {evaluation_id} has no ticker {ticker}.")
     if ticker is None and found.order:
         ticker = found.order[0]
-    behind = background(records, found)
-    part = (
-        ""
-        if ticker is None
-        else report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri)
+    made = shown(
+        records,
+        f"evaluations/{evaluation_id}/verdicts.json",
+        lambda: _whole(settings, records, found, ticker),
     )
-    return report_page.render(found, behind, part)
+    return made if made is not None else _broken(records, evaluation_id)
 
 
 @router.get("/evaluations/{evaluation_id}/tickers/{number}", response_class=HTMLResponse)
@@ -56,7 +71,14 @@ def ticker_part(evaluation_id: str, number: int) -> str:
     found = _found(records, evaluation_id)
     ticker = _ticker(found, number)
     behind = background(records, found)
-    return report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri)
+    part = shown(
+        records,
+        f"evaluations/{evaluation_id}/verdicts.json",
+        lambda: report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri),
+    )
+    if part is None:
+        raise HTTPException(404, "This evaluation lacks what the page shows of a ticker.")
+    return part
 
 
 @router.get("/evaluations/{evaluation_id}/charts/{number}")
@@ -75,7 +97,9 @@ def ticker_charts(evaluation_id: str, number: int) -> Response:
 def self_contained(evaluation_id: str) -> Response:
     """The report as one file that reads anywhere: to keep, or to send to somebody."""
     _, records = current()
-    key = report_key(_found(records, evaluation_id).id)
+    if not is_id(evaluation_id):
+        raise HTTPException(404, "There is no such evaluation.")
+    key = report_key(evaluation_id)
     if not records.store.exists(key):
         raise HTTPException(404, "This evaluation has no report of its own; judge again.")
     return Response(records.store.read(key), media_type="text/html", headers=OFFLINE)
@@ -84,8 +108,31 @@ def self_contained(evaluation_id: str) -> Response:
 def _found(records: Records, evaluation_id: str) -> Evaluation:
     found = find(records, evaluation_id)
     if found is None:
-        raise HTTPException(404, "There is no such evaluation.")
+        told = [one.problem for one in records.broken.values()]
+        why = f"This evaluation cannot be used: {told[0]}." if told else ""
+        raise HTTPException(404, why or "There is no such evaluation.")
     return found
+
+
+def _whole(settings: Settings, records: Records, found: Evaluation, ticker: str | None) -> str:
+    behind = background(records, found)
+    part = (
+        ""
+        if ticker is None
+        else report_ticker.render(records.store, found, ticker, behind, settings.tracking_uri)
+    )
+    return report_page.render(found, behind, part, notice(records.broken.values()))
+
+
+def _broken(records: Records, evaluation_id: str) -> str:
+    """What is left of an evaluation whose verdicts cannot be read."""
+    left: object = "Nothing of it can be shown."
+    if records.store.exists(report_key(evaluation_id)):
+        file = ours("evaluations", evaluation_id, "report.html")
+        left = link(file, "Its report as one file is still there")
+    body = join((notice(records.broken.values()), empty("This evaluation is broken", left)))
+    trail = (("Evaluations", ours("evaluations")),)
+    return page("Does pre-training help?", body, active="evaluations", trail=trail)
 
 
 def _ticker(found: Evaluation, number: int) -> str:

@@ -26,8 +26,8 @@ COLUMNS = (
 )
 
 
-def render(found: Sequence[Summary]) -> str:
-    """The whole page."""
+def render(found: Sequence[Summary], notice: Html) -> str:
+    """The whole page; ``notice`` stands at its head."""
     start = airflow_link(airflow_dag("ingest_daily_bars"), "ingest_daily_bars")
     body = table(
         COLUMNS,
@@ -39,7 +39,7 @@ def render(found: Sequence[Summary]) -> str:
         sorted_by="-Judged",
     )
     lead = "What the gate said each time tickers were judged, newest first, with pictures."
-    return page("Evaluations", body, active="evaluations", lead=lead)
+    return page("Evaluations", join((notice, body)), active="evaluations", lead=lead)
 
 
 def counts(verdicts: Counter[str]) -> Html:

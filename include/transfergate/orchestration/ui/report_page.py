@@ -36,13 +36,14 @@ BATCHES_SHOWN = 3
 SCRIPTS = ("vendor/echarts.min.js", "charts.js", "report.js")
 
 
-def render(found: Evaluation, behind: Background, part: str) -> str:
+def render(found: Evaluation, behind: Background, part: str, notice: Html) -> str:
     """The whole page.
 
     Args:
         found: The evaluation.
         behind: Where it came from.
         part: What ``report_ticker.render`` made of the ticker that is open; empty for none.
+        notice: Stands at its head.
     """
     links = {ticker: where(found, ticker) for ticker in found.tickers}
     body = [
@@ -56,7 +57,7 @@ def render(found: Evaluation, behind: Background, part: str) -> str:
     ]
     return page(
         "Does pre-training help?",
-        element("div", *body, class_="report", data_testid="promotion-report"),
+        element("div", notice, *body, class_="report", data_testid="promotion-report"),
         active="evaluations",
         lead=Html(origin(found.document)),
         trail=(("Evaluations", ours("evaluations")),),

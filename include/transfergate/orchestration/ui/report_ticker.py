@@ -30,7 +30,7 @@ def render(
     report = found.reports[ticker]
     delta = number(report["delta_sharpe"], 2, sign=True)
     kept = found.charts(store, ticker)
-    drawn = figures(ticker, unpack_charts(kept)) if kept else []
+    drawn, damaged = _drawn(ticker, kept)
     slices = _slices(ticker, report)
     title = element(
         "h2",
@@ -43,7 +43,7 @@ def render(
         _ways(found, ticker),
         title,
         Html(sections.account(report, float(found.document["config"]["delta_min"]))),
-        _charts(drawn) if drawn else _no_charts(found, kept),
+        _charts(drawn) if drawn else _no_charts(found, kept, damaged),
         slices,
         element("h3", "The numbers"),
         Html(sections.facts(report)),
@@ -102,8 +102,20 @@ def _charts(drawn: Sequence[Figure]) -> Html:
     return join((without, hint, element("div", *found, class_="charts")))
 
 
-def _no_charts(found: Evaluation, kept: bytes | None) -> Html:
+def _drawn(ticker: str, kept: bytes | None) -> tuple[Sequence[Figure], bool]:
+    """Figures, and whether there are none because what was kept is damaged."""
+    try:
+        return (figures(ticker, unpack_charts(kept)) if kept else []), False
+    except (LookupError, TypeError, ValueError):
+        return [], True
+
+
+def _no_charts(found: Evaluation, kept: bytes | None, damaged: bool) -> Html:
     file = link(ours("evaluations", found.id, "report.html"), "report as one file")
+    if damaged:
+        text = join(("The numbers of its charts are damaged: restore the evaluation's folder "
+                     "charts from a backup. Until then see the ", file, "."))  # fmt: skip
+        return element("p", text, class_="note", data_testid="damaged-charts")
     text = (
         "There is nothing to draw: no session of this ticker was scored."
         if kept

@@ -15,20 +15,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from transfergate.orchestration.assets import BY_HAND, CHAIN
+from transfergate.orchestration.ui.attention import notice
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Stage, flow
 from transfergate.orchestration.ui.guard import EVALUATIONS, ReadableDags
 from transfergate.orchestration.ui.lineage import candidate_card, foundation_card, snapshot_card
 from transfergate.orchestration.ui.links import ours
-from transfergate.orchestration.ui.markup import empty, link
+from transfergate.orchestration.ui.markup import empty, join, link
 from transfergate.orchestration.ui.shell import page
 
-HOME_OF = {
-    "ingest_daily_bars": ours("batches"),
-    "build_features": ours(),
-    "pretrain_foundation": ours(),
-    "finetune_tickers": ours("evaluations"),
-    "roll_back_champion": ours("champions"),
+HOME_OF: dict[str, tuple[str, ...]] = {
+    "ingest_daily_bars": ("batches",),
+    "build_features": (),
+    "pretrain_foundation": (),
+    "finetune_tickers": ("evaluations",),
+    "roll_back_champion": ("champions",),
 }
 """Which of our pages a DAG's own tab shows."""
 
@@ -40,7 +41,7 @@ runs = APIRouter(dependencies=[Depends(requires_access_dag("GET", DagAccessEntit
 def of_dag(dag_id: str) -> Response:
     """Lead from a DAG's tab to the page about what it makes."""
     if dag_id in HOME_OF:
-        return RedirectResponse(HOME_OF[dag_id], status_code=302)
+        return RedirectResponse(ours(*HOME_OF[dag_id]), status_code=302)
     return _foreign(dag_id)
 
 
@@ -61,7 +62,8 @@ def of_run(dag_id: str, run_id: str, session: SessionDep, readable: ReadableDags
         ids = [str(one["snapshot_id"]) for one in built]
         made = [one for one in map(records.snapshot, ids) if one]
         stages = [Stage("Feature snapshots", [snapshot_card(one) for one in made])]
-        return HTMLResponse(page("What this run made", flow(stages, "What this run made")))
+        body = join((notice(records.broken.values()), flow(stages, "What this run made")))
+        return HTMLResponse(page("What this run made", body))
     if dag_id == "pretrain_foundation" and (trained := found.get("pretrain")):
         return HTMLResponse(_foundation(str(trained[0]), readable))
     return HTMLResponse(page("What this run made", _nothing(session, dag_id, run_id)))
@@ -90,7 +92,8 @@ def _foundation(version: str, readable: set[str]) -> str:
     _, records = current()
     foundation = records.foundation(version)
     if foundation is None:
-        return page("What this run made", _none(f"Foundation {version} has no record any more"))
+        none = _none(f"Foundation {version} has no record any more")
+        return page("What this run made", join((notice(records.broken.values()), none)))
     snapshot = records.snapshot(foundation.snapshot_id)
     children = [one for one in records.candidates() if one.foundation_version == version]
     stages = [
@@ -99,7 +102,8 @@ def _foundation(version: str, readable: set[str]) -> str:
     ]
     if EVALUATIONS in readable:
         stages.append(Stage("Candidates", [candidate_card(one) for one in children], "none yet"))
-    return page("What this run made", flow(stages, "What this run made"))
+    body = join((notice(records.broken.values()), flow(stages, "What this run made")))
+    return page("What this run made", body)
 
 
 def _nothing(session: Session, dag_id: str, run_id: str) -> object:
