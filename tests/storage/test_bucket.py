@@ -262,3 +262,16 @@ def test_settings_name_the_root(put_object, tmp_path: Path) -> None:
         _ = store.root
     with pytest.raises(ValueError, match="needs a folder for local copies"):
         ArtefactStore("s3://plain/x")
+
+
+def test_a_copy_is_on_the_disk_before_it_gets_its_name(
+    bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _ = bucket
+    opened().create("a/b", b"content")
+    synced: list[bytes] = []
+    monkeypatch.setattr(
+        "transfergate.storage.s3.sync_path", lambda path: synced.append(path.read_bytes())
+    )
+    assert opened().local("a/b").read_bytes() == b"content"
+    assert synced == [b"content"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from transfergate.errors import StorageUnavailable
+from transfergate.storage.folder import sync_path
 
 _UPLOADS = 8
 _PATIENCE = timedelta(seconds=60)  # for which a store that refuses or is away is asked again
@@ -119,6 +120,7 @@ class Bucket:
             with file.open("wb") as handle:
                 for chunk in obstore.get(self._store, place).stream():
                     handle.write(chunk)
+            sync_path(file)  # a copy that is there is believed, also after a power cut
             file.replace(target)
         return target
 
