@@ -1,12 +1,12 @@
 """``make screenshots``: docs/images anew.
 
-    python -m tests.browser.screenshots [--data FOLDER] [--config FILE] [--only bars|planted]
+    python -m tests.browser.screenshots [--data FOLDER] [--config FILE] [--homes bars|planted|both]
         [--home FOLDER] [--to FOLDER]
 
 Two homes are photographed inside a real Airflow. In the first, ``make retrain`` has run on the
 sample source, or on the bars of FOLDER with the settings of FILE; where it has run already, nothing
-is made anew. In the second, which is made anew each time, the planted market of the source
-``synthetic`` shows what real bars may lack: a promotion that is asked for, approved, taken back.
+is made anew. In the second, left out by default and made anew each time, the planted market of the
+source ``synthetic`` shows what real bars may lack: a promotion asked for, approved, taken back.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="settings of the first home, as TOML")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "screenshots")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--only", choices=("bars", "planted"), help="one of the two homes")
+    parser.add_argument("--homes", choices=("bars", "planted", "both"), default="bars")
     parser.add_argument("--views", help="names of pictures, comma separated; else all")
     options = parser.parse_args()
     interruptible()
     options.to.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        if options.only != "planted":
+        if options.homes != "planted":
             photograph_bars(browser, options)
-        if options.only != "bars":
+        if options.homes != "bars":
             photograph_planted(browser, options)
         browser.close()
     return 0
