@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots test-topology test-topology-faults check format golden drills bench charts secrets setup-cluster lock lock-cluster clean
+.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots test-topology test-topology-faults check format golden drills bench charts secrets setup-cluster lock lock-cluster audit sbom clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -147,6 +147,21 @@ lock-cluster: setup-dev ## Resolve requirements-cluster.txt and requirements-mlf
 	  echo "# Written by make lock-cluster."; \
 	  printf '%s\n' "mlflow==$$(sed -n 's/^mlflow-skinny==//p' requirements.txt)" psycopg2-binary \
 	    | build/lock-cluster/bin/uv pip compile -q --python-version 3.11 --no-header --no-annotate - ) > requirements-mlflow.txt
+
+.venv-audit/.installed: requirements-audit.txt
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-audit.txt
+	@touch $@
+
+audit: .venv-audit/.installed ## Known vulnerabilities of the lock (asks pypi.org; AUDIT_ARGS='-s osv' asks osv.dev)
+	@.venv-audit/bin/pip-audit --strict --requirement requirements.txt --no-deps --disable-pip $(AUDIT_ARGS) \
+	  || { echo "audit: vulnerabilities above, or the database could not be reached (it needs https://pypi.org or, with AUDIT_ARGS='-s osv', https://api.osv.dev)"; exit 1; }
+
+sbom: .venv-audit/.installed ## build/sbom.json: what the lock holds, as CycloneDX 1.6, checked by its schema
+	@mkdir -p build
+	@.venv-audit/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml \
+	  --spec-version 1.6 --output-format JSON --output-reproducible --validate --output-file build/sbom.json
+	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) components"
 
 clean: ## Remove all that runs have made (not .venv)
 	rm -rf var build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

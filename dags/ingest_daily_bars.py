@@ -42,7 +42,7 @@ from transfergate.orchestration.forms import (
     text_param,
     tickers_param,
 )
-from transfergate.orchestration.retries import DEFAULTS, WAREHOUSE
+from transfergate.orchestration.retries import DEFAULTS, FETCHING, WAREHOUSE
 from transfergate.orchestration.schedules import ingest_schedule
 
 SETTINGS = settings.load()
@@ -111,6 +111,7 @@ def ingest_daily_bars() -> None:
         doc_md="Bars of some tickers as received, into the landing zone; returns their key. "
         "Nothing is corrected here; a second try finds what the first has fetched. Fails where "
         "the source does not answer or a file cannot be read: the message names it.",
+        **FETCHING,
     )
     def fetch(plan: dict[str, Any], tickers: list[str]) -> str:
         """Bars of some tickers as received, into the landing zone; returns their key."""

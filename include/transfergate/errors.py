@@ -14,6 +14,7 @@ TransferGateError
 ├── TrainingError          training diverged or its inputs do not fit
 ├── NotEnoughData          a ticker has too few sessions for what was asked
 ├── FoundationRefused      a foundation is not finite, or always holds one position
+├── BackupError            a backup cannot be made or put back
 ├── GateInputError         a file of returns cannot be judged
 └── RegistryError          a version or alias does not exist, or may not be moved
 
@@ -85,6 +86,10 @@ class NotEnoughData(TransferGateError):
 
 class FoundationRefused(TransferGateError):
     """A foundation is not finite, or always holds one position: nothing can be transferred."""
+
+
+class BackupError(TransferGateError):
+    """A backup cannot be made or put back; nothing that was there has changed."""
 
 
 class GateInputError(TransferGateError):

@@ -30,6 +30,7 @@ GOOD = {
         {"ticker": "BRK-B", "why": "slippage", "champion": "0123456789abcdef"},
         {"ticker": "FB", "why": "two\nlines", "champion": None},
     ],
+    "prune_artefacts": [{}, {"act": "delete"}, {"what": "litter"}],
 }
 BAD = {
     "ingest_daily_bars": [
@@ -80,6 +81,14 @@ BAD = {
         {"ticker": "FB", "why": "slippage", "champion": "a b"},
         {"ticker": "FB", "why": "slippage", "champion": ""},
     ],
+    "prune_artefacts": [
+        {"act": "yes"},
+        {"act": None},
+        {"act": True},
+        {"what": "champions"},
+        {"what": ["all"]},
+        {"what": None},
+    ],
 }
 
 
@@ -107,6 +116,7 @@ FIELDS = [
     ("pretrain_foundation", ["snapshot_id", "sources", "targets"]),
     ("finetune_tickers", ["foundation_version", "targets", "approval"]),
     ("roll_back_champion", ["ticker", "champion", "why"]),
+    ("prune_artefacts", ["act", "what"]),
 ]
 
 
@@ -139,6 +149,8 @@ def test_enumerations_are_drop_downs_with_words_for_every_choice(dagbag):
         ("ingest_daily_bars", "source"),
         ("build_features", "source"),
         ("finetune_tickers", "approval"),
+        ("prune_artefacts", "act"),
+        ("prune_artefacts", "what"),
     ):
         schema = dagbag.dags[dag_id].params.get_param(name).schema
         keys = {"null" if choice is None else choice for choice in schema["enum"]}

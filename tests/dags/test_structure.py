@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from transfergate.orchestration.assets import BY_HAND, CHAIN
+from transfergate.orchestration.assets import BY_HAND, CHAIN, MAINTENANCE
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "duckdb", "great_expectations", "mlflow", "pandas", "gymnasium", "pyarrow"}
@@ -26,13 +27,13 @@ POOLS = {
 
 def test_all_dags_import_and_no_others(dagbag):
     assert dagbag.import_errors == {}
-    assert set(dagbag.dags) == {*CHAIN, *BY_HAND}
+    assert set(dagbag.dags) == {*CHAIN, *BY_HAND, *MAINTENANCE}
 
 
 @pytest.mark.golden
 def test_tasks_edges_and_outlets_are_the_designed_ones(dagbag, golden):
     lines = []
-    for dag_id in (*CHAIN, *BY_HAND):
+    for dag_id in (*CHAIN, *BY_HAND, *MAINTENANCE):
         for task in dagbag.dags[dag_id].topological_sort():
             below = " ".join(sorted(task.downstream_task_ids)) or "."
             outlets = "".join(f"  => {asset.name}" for asset in task.outlets)
@@ -58,6 +59,7 @@ def test_each_asset_wakes_the_next_dag_when_retraining_on_assets():
         "pretrain_foundation": ["features"],
         "finetune_tickers": ["foundation"],
         "roll_back_champion": [],
+        "prune_artefacts": [],
     }
 
 
@@ -65,10 +67,12 @@ def test_default_schedules_are_daily_after_the_close_and_monthly(dagbag):
     ingest = dagbag.dags["ingest_daily_bars"].timetable
     pretrain = dagbag.dags["pretrain_foundation"].timetable
     assert (ingest.expression, str(ingest.timezone)) == ("0 18 * * 1-5", "America/New_York")
+    prune = dagbag.dags["prune_artefacts"]
+    assert (prune.timetable.expression, prune.is_paused_upon_creation) == ("0 3 * * 0", None)
     assert (pretrain.expression, str(pretrain.timezone)) == ("0 20 1 * *", "America/New_York")
 
 
-@pytest.mark.parametrize("dag_id", [*CHAIN, *BY_HAND])
+@pytest.mark.parametrize("dag_id", [*CHAIN, *BY_HAND, *MAINTENANCE])
 def test_house_rules_of_a_dag(dagbag, dag_id):
     dag = dagbag.dags[dag_id]
     assert dag.catchup is False
@@ -84,6 +88,11 @@ def test_house_rules_of_a_dag(dagbag, dag_id):
         assert len(task.doc_md.strip()) > 60, f"{task.task_id} does not explain itself in the UI"
         assert task.retry_policy is not None
         assert task.on_failure_callback
+
+
+def test_a_source_that_never_answers_is_given_up(dagbag):
+    fetch = dagbag.dags["ingest_daily_bars"].get_task("fetch")
+    assert fetch.partial_kwargs["execution_timeout"] == timedelta(hours=2)
 
 
 def test_a_backfill_of_training_is_refused(dagbag):

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from transfergate.orchestration.assets import CHAIN
+from transfergate.orchestration.assets import CHAIN, MAINTENANCE
 from transfergate.orchestration.rest import AirflowApi
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +34,8 @@ def test_up_serves_paused_dags_until_it_is_told_to_stop(tmp_path):
     url, password = re.search(r"(http://127\.0\.0\.1:\d+)[\s\S]*password (\S+)", said).groups()
     assert httpx.get(url, timeout=30).status_code == 200
     api = AirflowApi(url, "admin", password)
-    api.wait_for_dags(CHAIN, parsed_after=0.0, seconds=60)
-    assert api.paused() == set(CHAIN)
+    api.wait_for_dags((*CHAIN, *MAINTENANCE), parsed_after=0.0, seconds=60)
+    assert api.paused() == {*CHAIN, *MAINTENANCE}
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.stdout.read().endswith("stopped\n")

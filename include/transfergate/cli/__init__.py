@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from transfergate import metrics
+from transfergate import settings as settings_module
 from transfergate.cli import (
     bars,
     calibrate,
@@ -21,6 +23,7 @@ from transfergate.cli import (
     gate,
     inspect,
     instruments,
+    operations,
     quarantine,
     registry,
     secrets,
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(name)s: %(message)s",
     )
+    _listen()
     try:
         result, text = options.run(options)
     except TransferGateError as error:
@@ -71,6 +75,15 @@ def entry() -> NoReturn:
     os._exit(status)
 
 
+def _listen() -> None:
+    """Send figures where the settings say; settings that cannot be used are the command's."""
+    try:
+        address = settings_module.load().metrics.statsd
+        metrics.send_to(metrics.statsd(address) if address else None)
+    except (TransferGateError, OSError) as error:
+        logging.getLogger(__name__).warning("figures are not sent: %s", error)
+
+
 def _refuse(error: Exception, status: int, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
@@ -95,6 +108,7 @@ def _parser() -> Parser:
         sizing,
         calibrate,
         secrets,
+        operations,
     )
     for group in groups:
         group.add(commands)

@@ -20,3 +20,6 @@ CHAIN = ("ingest_daily_bars", "build_features", "pretrain_foundation", "finetune
 
 BY_HAND = ("roll_back_champion",)
 """DAG ids that nothing but a person starts."""
+
+MAINTENANCE = ("prune_artefacts",)
+"""DAG ids that keep the installation in order; no asset starts them."""

@@ -106,6 +106,11 @@ def is_backfill(dag_run: Any) -> bool:
     return str(getattr(dag_run, "run_type", "")).rpartition(".")[2].lower() in _BACKFILL
 
 
+def by_clock(dag_run: Any) -> bool:
+    """Whether the schedule has asked for this run, and no person."""
+    return str(getattr(dag_run, "run_type", "")).rpartition(".")[2].lower() == "scheduled"
+
+
 def all_backfill(asset: Asset, triggering_asset_events: Any) -> bool:
     """Whether nothing but backfills has started this run; False for one that no event started."""
     woken_by: Mapping[Any, Iterable[Any]] = triggering_asset_events or {}

@@ -133,6 +133,34 @@ class AirflowApi:
         """State of a run: queued, running, success or failed."""
         return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
+    def finished_runs(self, dag_id: str, before: datetime) -> list[str]:
+        """Ids of the runs that succeeded or failed, and ended before a moment; oldest first."""
+        query: dict[str, Any] = {
+            "state": sorted(FINAL_STATES),
+            "end_date_lt": before.isoformat(),
+            "order_by": "end_date",
+            "limit": PAGE,
+        }
+        found: list[str] = []
+        while True:
+            page = self._call(
+                "GET", f"/dags/{dag_id}/dagRuns", params={**query, "offset": len(found)}
+            )
+            found += [str(run["dag_run_id"]) for run in page["dag_runs"]]
+            if len(found) >= page["total_entries"] or not page["dag_runs"]:
+                return found
+
+    def count_runs(self, dag_id: str) -> int:
+        """How many runs a DAG has."""
+        page = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 1})
+        return int(page["total_entries"])
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a run with its task instances."""
+        answer = self._client.delete(f"/dags/{dag_id}/dagRuns/{run_id}")
+        if answer.status_code not in (204, 404):
+            raise ChainError(f"DELETE {dag_id} {run_id}: {answer.status_code} {answer.text[:1000]}")
+
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All task instances of a run, mapped ones singly."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"

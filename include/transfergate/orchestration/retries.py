@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from transfergate import settings
-from transfergate.orchestration.forms import refuse_unknown
+from transfergate.orchestration.figures import before_task
 from transfergate.orchestration.notify import failure_notifiers
 
 _BUSY = RetryRule(
@@ -39,10 +39,15 @@ DEFAULTS: dict[str, Any] = {
     "retries": 1,
     "retry_delay": timedelta(seconds=10),
     "retry_policy": ExceptionRetryPolicy(rules=[_BUSY, _AWAY, _REFUSED]),
-    "pre_execute": refuse_unknown,
+    "pre_execute": before_task,
     "on_failure_callback": failure_notifiers(settings.load().notify),
 }
 """For every task: one more try in case its process was killed; refusals fail at once."""
+
+FETCHING: dict[str, Any] = {
+    "execution_timeout": timedelta(minutes=settings.load().ingest.fetch_timeout_minutes)
+}
+"""A source that never answers ends as a failure, tried once more."""
 
 WAREHOUSE: dict[str, Any] = {
     "pool": "duckdb_writer",

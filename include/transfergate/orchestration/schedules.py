@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import CronTriggerTimetable
 
 from transfergate.orchestration.assets import FEATURES
-from transfergate.settings import ScheduleParams
+from transfergate.settings import ScheduleParams, Settings
 
 
 def ingest_schedule(schedules: ScheduleParams) -> Any:
@@ -27,6 +27,12 @@ def retrain_schedule(schedules: ScheduleParams) -> Any:
         return None
     cron = "0 8 * * 6" if schedules.retrain == "weekly" else "0 20 1 * *"
     return CronTriggerTimetable(cron, timezone=schedules.timezone)
+
+
+def maintenance_schedule(settings: Settings) -> Any:
+    """Weekly at night in exchange time, or by hand."""
+    cron = settings.retention.schedule
+    return CronTriggerTimetable(cron, timezone=settings.schedules.timezone) if cron else None
 
 
 def own_moment(dag_run: Any, *, closed_record: bool = False) -> datetime | None:

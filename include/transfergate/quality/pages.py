@@ -77,13 +77,14 @@ def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> s
         reports: ``validation.json`` of each, with ``load`` added: its ``batch.json`` or None,
             and ``released``: how many of its rows were released since, where there are any.
     """
+    pages = set(store.keys(f"{SITE}/batches"))  # retention prunes old ones
     ordered = sorted(reports, key=lambda r: (r["load"] or {}).get("known_at", "~"), reverse=True)
     body = [
         "<h1>Data quality of daily bars</h1>",
         "<p>Every batch that was judged. Loaded and quarantined rows add up to those received; a "
         "refused batch loads nothing and keeps every row in its quarantine. Releases are loads of "
         "their own and are counted apart.</p>",
-        table(_INDEX_COLUMNS, [_index_row(report) for report in ordered], "batches")
+        table(_INDEX_COLUMNS, [_index_row(report, pages) for report in ordered], "batches")
         if ordered
         else "<p>No batch was judged yet.</p>",
     ]
@@ -92,14 +93,16 @@ def write_index(store: ArtefactStore, reports: Sequence[Mapping[str, Any]]) -> s
     return key
 
 
-def _index_row(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _index_row(report: Mapping[str, Any], pages: set[str]) -> tuple[str, ...]:
     load = report["load"] or {}
     batch_id = escape(report["batch_id"])
     quarantined = number(report["quarantined"])
-    if report["quarantined"]:
+    if report["quarantined"] and f"{SITE}/batches/{batch_id}/quarantine.html" in pages:
         quarantined = f'<a href="batches/{batch_id}/quarantine.html">{quarantined}</a>'
     return (
-        f'<a href="batches/{batch_id}.html"><code>{batch_id}</code></a>',
+        f'<a href="batches/{batch_id}.html"><code>{batch_id}</code></a>'
+        if report_key(batch_id) in pages
+        else f"<code>{batch_id}</code>, page pruned",
         escape(report["source"]),
         state(*batch_state(report)),
         number(report["received"]),

@@ -160,9 +160,10 @@ class Registry:
             champion: The version that is to go; None for whatever serves.
 
         Raises:
-            RegistryError: If there is no champion or another one than the named, or somebody
-                else changed it at the same time; nothing is changed.
+            RegistryError: If there is no champion or another one than the named, the one before
+                it was pruned, or somebody else changed it at the same time; nothing is changed.
         """
+        self._refuse_pruned(ticker)
         row = self.histories.rollback(ticker, who=who, when=when, why=why, champion=champion)
         log.info("%s: rolled back to %s by %s", ticker, row.version or "flat", who)
         self._follow(ticker)
@@ -194,6 +195,16 @@ class Registry:
             self.register_candidate(ticker, version, self.lineage(ticker, version), {}, {})
         self.tracking.set_alias(name, version)
         return True
+
+    def _refuse_pruned(self, ticker: str) -> None:
+        before = self.histories.stack(ticker)[-2:-1]
+        key = f"candidates/{ticker}/{before[0].version}/bundle.json" if before else None
+        if key is not None and not self.store.exists(key):
+            raise RegistryError(
+                f"{ticker}: the champion before, {before[0].version}, is not there any more "
+                f"({key}); nothing was changed: it lay further back than retention.champions. "
+                f"Restore it from a backup, or promote another candidate"
+            )
 
     def _candidate_key(self, ticker: str, version: str) -> str:
         key = f"candidates/{ticker}/{version}"

@@ -40,6 +40,7 @@ from transfergate.settings.bars import (
 from transfergate.settings.base import TICKER_PATTERN, Params, Ticker
 from transfergate.settings.formats import FileFormatParams
 from transfergate.settings.gate import GateParams, LookParams, RefreshParams
+from transfergate.settings.operations import MetricsParams, RetentionParams
 from transfergate.settings.schedules import (
     ApprovalParams,
     NotifyParams,
@@ -75,6 +76,7 @@ __all__ = [
     "KnownFlaw",
     "LookParams",
     "MarketParams",
+    "MetricsParams",
     "NetworkParams",
     "NotifyParams",
     "OptimiserParams",
@@ -84,6 +86,7 @@ __all__ = [
     "QueueParams",
     "RefreshParams",
     "Regularisation",
+    "RetentionParams",
     "SampledParams",
     "ScheduleParams",
     "Settings",
@@ -145,6 +148,8 @@ class Settings(BaseSettings):
     queues: QueueParams = QueueParams()
     approval: ApprovalParams = ApprovalParams()
     notify: NotifyParams = NotifyParams()
+    retention: RetentionParams = RetentionParams()
+    metrics: MetricsParams = MetricsParams()
 
     @classmethod
     def settings_customise_sources(

@@ -194,6 +194,9 @@ class IngestParams(Params):
 
     source: str = Field("sample", description="name of the source that runs by default")
     batch_tickers: int = Field(100, ge=1, le=10_000, description="tickers per fetch task")
+    fetch_timeout_minutes: float = Field(
+        120.0, gt=0.0, le=10_000.0, description="Airflow ends a fetch that takes longer"
+    )
 
 
 class FeatureParams(Params):

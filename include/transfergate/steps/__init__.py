@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transfergate.steps.approvals import approval_request as approval_request
+    from transfergate.steps.backups import backup as backup
+    from transfergate.steps.backups import restore as restore
     from transfergate.steps.features import build_features as build_features
     from transfergate.steps.features import compact as compact
     from transfergate.steps.foundations import backtest_foundation as backtest_foundation
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from transfergate.steps.promotion import rollback as rollback
     from transfergate.steps.promotion import status as status
     from transfergate.steps.rebuild import rebuild_snapshot as rebuild_snapshot
+    from transfergate.steps.retention import prune as prune
     from transfergate.steps.serving import decide as decide
     from transfergate.steps.targets import plan_finetune as plan_finetune
     from transfergate.steps.targets import plan_groups as plan_groups
@@ -57,6 +60,9 @@ _MODULE_OF = {
     "promote": "promotion",
     "rollback": "promotion",
     "status": "promotion",
+    "prune": "retention",
+    "backup": "backups",
+    "restore": "backups",
     "decide": "serving",
 }
 

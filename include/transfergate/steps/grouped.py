@@ -12,6 +12,7 @@ from transfergate.settings import Settings
 from transfergate.steps.finetuning import TickerRun
 from transfergate.steps.pretraining import read_foundation
 from transfergate.steps.progress import log_progress
+from transfergate.steps.retained import note_use
 from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_store
 from transfergate.transfer.arms import ArmRun, ArmsTask
 from transfergate.transfer.recipe import document_hash, recipe_document
@@ -45,6 +46,7 @@ def finetune_group(
     """
     store = open_store(settings)
     manifest = read_foundation(store, foundation_version)
+    note_use(store, "foundations", foundation_version)
     recipe = document_hash(recipe_document(manifest["document"], settings))
     jobs = [_Job(TickerRun(settings, store, manifest, recipe, ticker)) for ticker in tickers]
     for job in jobs:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from transfergate import quality, warehouse
+from transfergate import metrics, quality, warehouse
 from transfergate.errors import BarsRejected, SourceError
-from transfergate.settings import Settings
+from transfergate.settings import TICKER_PATTERN, Settings
 from transfergate.sources import open_source
 from transfergate.sources.folder import Folder
 from transfergate.steps.batches import batch_reports
@@ -50,6 +52,7 @@ def plan_ingest(
     first, last = iso_date("start", start), iso_date("end", end)
     if first and last and first > last:
         raise SourceError(f"start {first} is after end {last}: exchange the two dates")
+    _refuse_unusable(tickers or ())
     name = source or settings.ingest.source
     description = describe(settings, name, data)
     params = source_params(settings, {"source": name, "data": data, "description": description})
@@ -72,6 +75,15 @@ def plan_ingest(
         "description": description,
         "ticker_batches": batches,
     }
+
+
+def _refuse_unusable(tickers: Iterable[str]) -> None:
+    # Before a source makes an address of one. Names that come with bars go to quarantine.
+    if unusable := [repr(one)[:60] for one in tickers if not re.fullmatch(TICKER_PATTERN, one)]:
+        raise SourceError(
+            f"{', '.join(unusable[:5])}: no ticker, expected up to 20 letters, digits and "
+            f". ^ = & _ -, the first a letter, a digit or ^; correct the name, nothing was fetched"
+        )
 
 
 def fetch_bars(settings: Settings, plan: dict[str, Any], tickers: list[str]) -> str:
@@ -107,7 +119,8 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
         settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
     ) as conn:
         warehouse.limit_memory(conn, settings.warehouse.memory_limit_mb)
-        counts = warehouse.load_batch(
+        # One that is loaded needs its files no more, and retention prunes them.
+        counts = warehouse.stored_counts(conn, batch_id) or warehouse.load_batch(
             conn,
             source=plan["source"],
             batch_id=batch_id,
@@ -119,6 +132,8 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
         )
     result = counts.to_json()
     already_loaded = result.pop("already_loaded")
+    if not already_loaded:
+        _tell(counts)
     if not store.exists(f"{folder}/batch.json"):
         # The record last: a load that was interrupted here is done again, its pages included.
         reports = [
@@ -130,6 +145,21 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
         store.write_once(f"{folder}/batch.json", json_bytes(result))
     page = store.location(quality.report_key(batch_id))
     return {**result, "already_loaded": already_loaded, "report": page}
+
+
+def _tell(counts: warehouse.LoadCounts) -> None:
+    metrics.counts(
+        {
+            "rows.received": counts.received,
+            "rows.loaded": counts.loaded,
+            "rows.quarantined": counts.quarantined,
+            "rows.new_revisions": counts.new_revisions,
+        },
+        counts.source,
+    )
+    if counts.last_session:
+        age = (counts.known_at.date() - counts.last_session).days
+        metrics.gauge("data.age_days", age, counts.source)
 
 
 def _judged(store: ArtefactStore, batch_id: str) -> dict[str, Any]:

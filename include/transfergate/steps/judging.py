@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transfergate import metrics
 from transfergate.errors import RegistryError
 from transfergate.evaluation.gate import Audit, finite, unjudged
 from transfergate.evaluation.gate import judge as judge_returns
@@ -74,6 +75,8 @@ def judge(
             register_candidate(registry, result, evaluation)
     keep_origin(registry, evaluation, run or {})
     verdicts = {ticker: item["verdict"] for ticker, item in evaluation["tickers"].items()}
+    if created:
+        _tell(evaluation["tickers"])
     log.info(
         "evaluation %s%s: %s",
         evaluation["evaluation_id"],
@@ -86,6 +89,13 @@ def judge(
         "report": report,
         "created": created,
     }
+
+
+def _tell(reports: dict[str, dict[str, Any]]) -> None:
+    for ticker, report in reports.items():
+        metrics.count(f"verdicts.{report['verdict']}", 1)
+        if report["looks"] and report["looks"]["number"]:
+            metrics.gauge("looks.number", report["looks"]["number"], ticker)
 
 
 def _judge_and_keep(

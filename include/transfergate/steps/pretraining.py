@@ -15,6 +15,7 @@ from transfergate.market.panel import Panel, build_panel
 from transfergate.settings import Settings
 from transfergate.steps.described import last_described
 from transfergate.steps.progress import log_progress
+from transfergate.steps.retained import note_use
 from transfergate.storage import (
     ArtefactStore,
     Snapshot,
@@ -71,6 +72,7 @@ def pretrain_foundation(
     if store.exists(f"foundations/{version}"):
         log.info("foundation %s exists, trained on the same snapshot: nothing to do", version)
         return version
+    note_use(store, "snapshots", snapshot.id)
     if settings.torch_processes > 1:
         from transfergate.steps.ranks import pretrain_by_ranks
 

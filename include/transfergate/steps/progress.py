@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 
+from transfergate import metrics
 from transfergate.learning import TrainingProgress
 from transfergate.progress import PROGRESS_SECONDS, duration
 
@@ -31,6 +32,7 @@ def log_progress(
             return
         last[0] = now
         per_update = max(now - begun, 1e-9) / (progress.update - before[0])
+        metrics.gauge("training.steps_per_second", progress.env_steps / per_update, what.split()[0])
         log.info(
             "%s: update %d of %d (%.0f %%), %.0f steps/s, %s left; "
             "objective %+.2e, %s (means over %d models)",

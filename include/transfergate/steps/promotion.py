@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from transfergate import metrics
 from transfergate.errors import RegistryError
 from transfergate.registry import Registry
 from transfergate.registry.broken import broken_record
@@ -61,6 +62,7 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
             action=action,
         )
         moved[action].append(ticker)
+    metrics.counts({f"champions.{action}": len(who) for action, who in moved.items()})
     log.info("evaluation %s: moved %s, kept %s", evaluation_id, moved, kept)
     return {"promoted": moved["promote"], "refreshed": moved["refresh"], "kept": kept}
 
@@ -130,6 +132,7 @@ def rollback(
         RegistryError: If there is no champion, or another one than the named serves.
     """
     row = _registry(settings).rollback(ticker, who, datetime.now(UTC), why, champion=champion)
+    metrics.count("champions.rollback", 1)
     return row.as_dict()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from transfergate import quality, warehouse
+from transfergate import metrics, quality, warehouse
 from transfergate.calendars import exchange_sessions
 from transfergate.errors import BarsRejected, SettingsError, SourceError
 from transfergate.settings import Settings, SourceParams
@@ -104,6 +104,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
     quality.write_batch_page(store, report)
     quality.write_index(store, list(batch_reports(store)))
     if validation.refusals:
+        metrics.count("batches.refused", 1, plan["source"])
         raise BarsRejected(
             f"batch {batch.id} of {plan['source']} ({report['received']} rows) is refused, nothing "
             f"was loaded: {'; '.join(validation.refusals)}. Look at "

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,29 @@ class ArtefactStore:
     def discard(self, key: str) -> None:
         """Delete an object that may change, if it is there."""
         self._objects.discard(key)
+
+    def withdraw(self, key: str) -> bool:
+        """Take a published folder back, as a whole: retention alone does that.
+
+        Whoever has it open may lose it. Killed in between, nothing of it is seen any more and the
+        rest is litter.
+
+        Returns:
+            False if there was no such folder.
+        """
+        return self._objects.withdraw(key)
+
+    def litter(self, before: datetime) -> list[str]:
+        """Places of what killed writers and withdrawals left before a moment (aware).
+
+        Nothing that is published is among them; what a living writer has not published yet is,
+        if it has not been touched since: choose the moment well before any living run.
+        """
+        return self._objects.litter(before)
+
+    def sweep(self, place: str) -> None:
+        """Delete what :meth:`litter` named."""
+        self._objects.sweep(place)
 
     def publish_folder(self, key: str, write: Callable[[Path], None]) -> bool:
         """Let ``write`` fill a temporary folder, then publish it as ``key`` at once.

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -52,9 +53,12 @@ class BucketObjects:
 
     def read(self, key: str) -> bytes:
         """Content of one object: one request where it is found at once."""
-        for place in self._places(key):
-            with suppress(FileNotFoundError):
-                return self._bucket.get(place)
+        for _ in range(2):
+            for place in self._places(key):
+                with suppress(FileNotFoundError):
+                    return self._bucket.get(place)
+            if not self._forget(key):
+                break
         raise self._missing(key)
 
     def modified_ns(self, key: str) -> int:
@@ -119,6 +123,46 @@ class BucketObjects:
         """Delete an object, if it is there."""
         self._bucket.delete([checked(key)])
 
+    def withdraw(self, key: str) -> bool:
+        """Delete the mark, so that nothing is seen, then what it named."""
+        plain = checked(key)
+        self._staged.pop(plain, None)  # asked anew: a folder may have been published again
+        staged = self._staged_of(plain)
+        if not plain or staged is None:
+            return False
+        self._bucket.delete([f"{plain}/{_MARK}"])
+        del self._staged[plain]
+        self._bucket.delete(self._bucket.places(f"{plain}/{_STAGED}{staged}"))
+        return True
+
+    def litter(self, before: datetime) -> list[str]:
+        """Staged objects that no mark names, if none of their writer's is younger."""
+        dated = self._bucket.dated()
+        marked = {place for place, _ in dated if place.endswith(f"/{_MARK}")}
+        left: dict[tuple[str, str], list[tuple[str, datetime]]] = defaultdict(list)
+        for place, written in dated:
+            folder, cut, rest = place.partition(f"/{_STAGED}")
+            if cut:
+                left[folder, rest.partition("/")[0]].append((place, written))
+        found: list[str] = []
+        for (folder, staged), objects in left.items():
+            if max(written for _, written in objects) >= before:
+                continue
+            if f"{folder}/{_MARK}" in marked:
+                self._staged.pop(folder, None)
+                if self._staged_of(folder) == staged:
+                    continue
+            found += [place for place, _ in objects]
+        return sorted(found)
+
+    def sweep(self, place: str) -> None:
+        """Delete a staged object that no mark names."""
+        folder, cut, rest = checked(place).partition(f"/{_STAGED}")
+        self._staged.pop(folder, None)
+        if not cut or self._staged_of(folder) == rest.partition("/")[0]:
+            raise ValueError(f"{place} is no litter: it was left as it is")
+        self._bucket.delete([place])
+
     def publish(self, prefix: str, write: Callable[[Path], str]) -> tuple[str, bool]:
         """Fill a local folder, upload it where nobody looks, then set its mark."""
         with self._bucket.scratch() as scratch:
@@ -126,6 +170,7 @@ class BucketObjects:
             content.mkdir()
             name = write(content)
             folder = checked(f"{prefix}/{name}")
+            self._staged.pop(folder, None)  # it may have been withdrawn since it was seen
             if self._staged_of(folder) is not None:
                 return name, False
             staged = uuid.uuid4().hex
@@ -187,7 +232,21 @@ class BucketObjects:
             yield plain
 
     def _find(self, key: str) -> str | None:
-        return next((place for place in self._places(key) if self._bucket.head(place)), None)
+        for _ in range(2):
+            for place in self._places(key):
+                if self._bucket.head(place):
+                    return place
+            if not self._forget(key):
+                break
+        return None
+
+    def _forget(self, key: str) -> bool:
+        # Of the folders above a key what is known of their marks: one that was withdrawn, and
+        # published again by somebody else, has another. Whether anything was known.
+        known = [folder for folder in _above(checked(key)) if folder in self._staged]
+        for folder in known:
+            del self._staged[folder]
+        return bool(known)
 
     def _folder_above(self, plain: str) -> str | None:
         # The published folder that a key lies in, or is.
@@ -197,7 +256,7 @@ class BucketObjects:
         return known[0] if known else next(found, None)
 
     def _staged_of(self, folder: str) -> str | None:
-        # A mark never changes: one that was read is known for good.
+        # A mark never changes: one that was read is known until nothing is found where it points.
         if folder not in self._staged:
             with suppress(FileNotFoundError):
                 mark = json.loads(self._bucket.get(f"{folder}/{_MARK}"))
@@ -231,6 +290,8 @@ class BucketObjects:
             parts = staged[folder]
             if len(parts) == 1:
                 self._staged[folder] = next(iter(parts))
+            elif self._staged.get(folder) not in parts:
+                self._staged.pop(folder, None)
             found |= parts[self._staged_of(folder) or ""]
         return found
 

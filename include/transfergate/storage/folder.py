@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 _TEMPORARY = ".tmp-"  # begins the name of what is not published, and may vanish at any moment
@@ -127,6 +128,43 @@ class FolderObjects:
         """Delete the file, if it is there."""
         self.path(key).unlink(missing_ok=True)
 
+    def withdraw(self, key: str) -> bool:
+        """Rename the folder to a temporary name, then delete it."""
+        target = self.path(key)
+        if key in ("", ".") or not target.is_dir():
+            return False
+        hidden = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            os.rename(target, hidden)
+        except FileNotFoundError:
+            return False
+        sync_path(target.parent)
+        shutil.rmtree(hidden, ignore_errors=True)
+        return True
+
+    def litter(self, before: datetime) -> list[str]:
+        """Temporary files and folders in which nothing has changed since a moment."""
+        found, root = [], self.root.resolve()
+        for folder, folders, files in os.walk(root, onerror=_raise_unless_gone):
+            temporary = [name for name in (*folders, *files) if name.startswith(_TEMPORARY)]
+            found += [
+                (Path(folder) / name).relative_to(root).as_posix()
+                for name in temporary
+                if _touched(Path(folder) / name) < before.timestamp()
+            ]
+            folders[:] = [name for name in folders if not name.startswith(_TEMPORARY)]
+        return sorted(found)
+
+    def sweep(self, place: str) -> None:
+        """Delete a temporary file or folder."""
+        path = self.path(place)
+        if not path.name.startswith(_TEMPORARY):
+            raise ValueError(f"{place} is no litter: it was left as it is")
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
     def publish(self, prefix: str, write: Callable[[Path], str]) -> tuple[str, bool]:
         """Fill a temporary folder, wait until it is on the disk, rename it."""
         parent = self.path(prefix)
@@ -187,6 +225,15 @@ def _raise_unless_gone(error: OSError) -> None:
     # A folder that another process has just renamed or removed holds nothing to list.
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise error
+
+
+def _touched(path: Path) -> float:
+    """When the newest of a file, or of a folder and what is in it, was written; seconds."""
+    times = []
+    for inner in (path, *(path.rglob("*") if path.is_dir() else ())):
+        with suppress(FileNotFoundError):
+            times.append(inner.lstat().st_mtime)
+    return max(times, default=float("inf"))
 
 
 def _write_synced(path: Path, content: bytes) -> None:

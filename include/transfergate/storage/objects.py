@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -65,6 +66,18 @@ class Objects(Protocol):
 
     def discard(self, key: str) -> None:
         """Delete an object, if it is there."""
+
+    def withdraw(self, key: str) -> bool:
+        """Take a published folder back: at once it is not seen, then what it held is deleted.
+
+        Killed in between it leaves litter. False if there is no such folder.
+        """
+
+    def litter(self, before: datetime) -> list[str]:
+        """Places, within the root, of what killed writers left before a moment; no keys."""
+
+    def sweep(self, place: str) -> None:
+        """Delete one place that :meth:`litter` named; it may be gone."""
 
     def publish(self, prefix: str, write: Callable[[Path], str]) -> tuple[str, bool]:
         """Let ``write`` fill a local folder and name it; publish it below ``prefix`` at once.

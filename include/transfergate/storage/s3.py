@@ -84,6 +84,14 @@ class Bucket:
         inside = [str(item["path"]) for item in found["objects"]]
         return sorted(path.rpartition("/")[2] for path in (*found["common_prefixes"], *inside))
 
+    def dated(self, prefix: str = "") -> list[tuple[str, datetime]]:
+        """As :meth:`places`, with the moment each was written."""
+        import obstore
+
+        with self._reached(prefix):
+            pages = obstore.list(self._store, prefix or None)
+            return [(str(item["path"]), item["last_modified"]) for page in pages for item in page]
+
     def put(self, place: str, content: bytes | Path) -> None:
         """Write an object."""
         import obstore

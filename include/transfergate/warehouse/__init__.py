@@ -7,7 +7,7 @@ do one short transaction, let go.
 from transfergate.warehouse.checks import History, derive_checks, read_history
 from transfergate.warehouse.connection import limit_memory, open_warehouse
 from transfergate.warehouse.instruments import list_instruments
-from transfergate.warehouse.loads import LoadCounts, load_batch
+from transfergate.warehouse.loads import LoadCounts, load_batch, stored_counts
 from transfergate.warehouse.reference import check_reference
 from transfergate.warehouse.releases import Release, release_rows
 from transfergate.warehouse.selection import select_bars
@@ -28,4 +28,5 @@ __all__ = [
     "read_symbols",
     "release_rows",
     "select_bars",
+    "stored_counts",
 ]
