@@ -30,6 +30,7 @@ class Service:
     volumes: tuple[tuple[str, str], ...]
     profiles: tuple[str, ...]
     replicas: int
+    restarts: bool
 
     @property
     def is_airflow(self) -> bool:
@@ -73,6 +74,7 @@ def services(
             volumes=tuple(tuple(volume.split(":")[:2]) for volume in body.get("volumes", [])),
             profiles=tuple(body.get("profiles", [])),
             replicas=int(body.get("deploy", {}).get("replicas", 1)),
+            restarts=body["restart"] == "unless-stopped",
         )
     return found
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from exchange_calendars import get_calendar
 
 from tests.topology.compose import ROOT, services
 from tests.topology.loopback import PGBIN, Loopback
@@ -35,7 +38,7 @@ TINY: dict[str, Any] = {
                      "embargo_sessions": 2, "test_sessions": 30},
     "NETWORK": {"encoder": "gru", "encoder_units": 4, "head_units": 4},
     "PRETRAIN__OPTIMISER": {"n_updates": 400} | OPTIMISER,
-    "FINETUNE__OPTIMISER": {"n_updates": 40} | OPTIMISER,
+    "FINETUNE__OPTIMISER": {"n_updates": 2} | OPTIMISER,
     "FINETUNE__GRID": [{"input_noise": 0.5}],
     "FINETUNE__N_SEEDS": 3,
     "GATE__MIN_OOS_SESSIONS": 40,
@@ -58,6 +61,43 @@ IMPATIENT = {
     "AIRFLOW_QUEUED_TIMEOUT": "40",
 }
 """Values for .env: a fault is noticed in seconds, not in minutes."""
+
+
+FAULTS = ("worker_lost", "scheduler_lost", "redis_lost", "postgres_lost")
+"""Each has a source of bars of this name, whose tickers no other has."""
+
+
+def fault_tickers(fault: str) -> tuple[str, ...]:
+    """Targets of a fault's source."""
+    letter = "WSRP"[FAULTS.index(fault)]
+    return f"{letter}TGTA", f"{letter}TGTB"
+
+
+def fault_sources(folder: Path) -> dict[str, Any]:
+    """Sources of random walks, one a fault, written below a folder."""
+    rng = np.random.default_rng(11)
+    sessions = get_calendar("XNYS", start="2010-01-01", end="2012-12-31").sessions[:420]
+    sources = {}
+    for fault in FAULTS:
+        teachers = tuple(f"{fault[0].upper()}SRC{n}" for n in (1, 2))
+        frames = []
+        for ticker in (*teachers, *fault_tickers(fault)):
+            close = 50 * np.exp(np.cumsum(rng.normal(0, 0.015, 420)))
+            opened = close * np.exp(rng.normal(0, 0.004, 420))
+            frames.append(pd.DataFrame({
+                "ticker": ticker, "session_date": sessions.strftime("%Y-%m-%d"), "open": opened,
+                "high": np.maximum(opened, close) * 1.004, "low": np.minimum(opened, close) * 0.996,
+                "close": close, "volume": rng.integers(100_000, 900_000, 420).astype(float),
+            }))  # fmt: skip
+        place = folder / fault
+        place.mkdir(parents=True)
+        pd.concat(frames).to_csv(place / "bars.csv", index=False)
+        universe = {"sources": teachers, "targets": fault_tickers(fault)}
+        sources[f"SOURCES__{fault.upper()}"] = {
+            "kind": "files", "root": str(place), "formats": [{"pattern": "*.csv"}],
+            "universe": universe,
+        }  # fmt: skip
+    return sources
 
 
 def environment_of(tiny: dict[str, Any]) -> dict[str, str]:
@@ -133,7 +173,8 @@ def cluster() -> Iterator[Cluster]:
         assert cli.main(arguments) == 0
         lines = [line for line in env_file.read_text().splitlines() if not line.startswith("#")]
         secrets = dict(line.split("=", 1) for line in lines)
-        found = services(secrets | IMPATIENT, environment_of(TINY) | QUICK)
+        tiny = TINY | fault_sources(root / "vendor")
+        found = services(secrets | IMPATIENT, environment_of(tiny) | QUICK)
         with Loopback(found, root, python, {"mlflow": mlflow}, store) as loopback:
             running = Cluster(loopback, secrets)
             running.api.wait_for_dags(CHAIN, parsed_after=0.0, seconds=120)

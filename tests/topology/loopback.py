@@ -164,9 +164,28 @@ class Loopback:
     def check(self) -> None:
         """Raise if a service that should run has ended."""
         for process in self.processes.values():
-            ended = process.popen is not None and process.popen.poll()
-            if ended is not None and ended is not False and process.service.name != "init":
+            ended = None if process.popen is None else process.popen.poll()
+            if ended is not None and process.service.restarts:
                 raise RuntimeError(f"{process.name} ended with {ended}:\n{process.tail()}")
+
+    def restart_ended(self) -> list[str]:
+        """Start again what has ended, as ``restart: unless-stopped`` does; names of these."""
+        ended = [
+            name
+            for name, one in self.processes.items()
+            if one.popen is not None and one.popen.poll() is not None and one.service.restarts
+        ]
+        for name in ended:
+            self.start(name)
+        return ended
+
+    def ask_redis(self, *words: str) -> str:
+        """Say something to Redis."""
+        port = str(self.port("redis", 6379))
+        return subprocess.run(
+            ["redis-cli", "-p", port, *words],
+            env=self.environment("redis"), check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
 
     def environment(self, name: str) -> dict[str, str]:
         """Environment of a service's processes: the file's, and what a container would have."""

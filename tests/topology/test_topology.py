@@ -162,7 +162,8 @@ def test_the_pages_read_the_bucket_and_ask_who_reads(chain, cluster):
     with httpx.Client(timeout=60) as browser:
         assert browser.get(page).status_code in (302, 303, 307, 401)
         token = cluster.api._client.headers["Authorization"].removeprefix("Bearer ")
-        seen = browser.get(page, cookies={"_token": token})
+        browser.cookies.set("_token", token)
+        seen = browser.get(page)
         assert seen.status_code == 200
         assert "SHARED" in seen.text
 
