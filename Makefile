@@ -114,6 +114,7 @@ golden: setup-dev ## Rewrite tests/golden from what the code does now; read the 
 	@exec $(BIN)/python -m pytest -m golden --rewrite-golden
 
 drills: setup-dev ## Kill ingest, features and compaction at random moments; count what is torn (KILLS=)
+	@$(BIN)/python -m drills.faults
 	@exec $(BIN)/python -m drills.data_plane --kills '$(KILLS)'
 
 bench: setup-bench ## Comparisons with named peers, into docs/benchmarks.md

@@ -14,6 +14,7 @@ from transfergate.registry.lineage import holds
 from transfergate.registry.records import Batch, CandidateRecord, Records
 from transfergate.settings import RetentionParams
 from transfergate.steps.evaluations import LATEST
+from transfergate.steps.keeping import origin_key
 from transfergate.storage import ArtefactStore, json_bytes
 
 USES = "uses"
@@ -135,7 +136,13 @@ def _evaluations(
     names = {told[0].evaluation_id for told in records.evaluations() if told}
     age = {name: ages.of(f"evaluations/{name}/verdicts.json") for name in names}
     kept |= {name for name in names if age[name] <= timedelta(days=params.days)}
-    return kept | set(sorted(names, key=lambda name: (age[name], name))[: params.evaluations])
+    judged = {
+        name: str(store.read_json(key)["judged_at"]) if store.exists(key) else ""
+        for name in names
+        for key in (origin_key(name),)
+    }
+    ordered = sorted(names, key=lambda name: (judged[name], -age[name], name))
+    return kept | set(ordered[-params.evaluations :])
 
 
 def _keep_foundations(records: Records, params: RetentionParams, ages: Ages, kept: Kept) -> None:
