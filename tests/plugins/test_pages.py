@@ -87,6 +87,24 @@ def test_nobody_reads_any_page_with_a_token_that_others_signed(airflow):
             assert "e1" not in answer.text
 
 
+def test_a_user_who_may_read_no_dag_gets_no_data(airflow, admin):
+    token = admin.headers["Authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    algorithm = jwt.get_unverified_header(token)["alg"]
+    secret = airflow.secrets["jwt_secret"]
+    for role, status in (("ADMIN", 200), (None, 403)):
+        own = jwt.encode(claims | {"sub": "guest", "role": role}, secret, algorithm)
+        with httpx.Client(headers={"Authorization": f"Bearer {own}"}, timeout=30) as guest:
+            for path in PATHS:
+                answer = guest.get(f"{airflow.url}/transfergate{path}")
+                assert (role, path, answer.status_code) == (role, path, status)
+    with httpx.Client(headers={"Authorization": f"Bearer {own}"}, timeout=30) as guest:
+        for path in ROUTES:
+            answer = guest.get(f"{airflow.url}/transfergate{path}")
+            assert "e1" not in answer.text, path
+            assert "AAA" not in answer.text, path
+
+
 def test_a_browser_without_a_session_is_sent_to_log_in(airflow):
     answer = httpx.get(f"{airflow.url}/transfergate/", headers={"Accept": "text/html"}, timeout=30)
     assert answer.status_code == 307
