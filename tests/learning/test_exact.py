@@ -60,6 +60,22 @@ def test_the_two_level_scan_equals_the_loop(seed, sessions, positions, chunk):
 
 
 @pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize("positions", [3, 4, 5, 7])
+def test_a_paths_bits_do_not_depend_on_the_paths_beside_it(positions: int, chunk: int):
+    p = problem(5, 40, 70, positions)
+    parts = (torch.softmax(p["logits"], -1).float(), p["reward"].float(), p["executable"])
+
+    def evaluated(some: slice) -> dict[str, Tensor]:
+        mine = [part[:, some].contiguous() for part in parts]
+        return vars(evaluate_policy(*mine, 0.97, START, chunk=chunk))
+
+    together = evaluated(slice(0, 70))
+    for some in (slice(0, 1), slice(5, 13), slice(33, 66), slice(69, 70)):
+        for name, alone in evaluated(some).items():
+            assert torch.equal(alone, together[name][:, some]), name
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
 def test_values_equal_the_recursion_and_monte_carlo(chunk: int):
     p = problem(0, sessions=15, paths=1)
     policy = torch.softmax(p["logits"], -1)

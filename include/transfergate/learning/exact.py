@@ -27,6 +27,9 @@ SCAN_BELOW_PATHS = 48
 _SCAN_POSITIONS = 5
 """Above this many positions, composing maps costs more than the loop that it saves."""
 
+_SUM_IN_ORDER = 4
+"""Up to this many terms, a sum over an axis takes one after the other, however wide it is."""
+
 
 @dataclass(frozen=True)
 class ExactEvaluation:
@@ -74,7 +77,7 @@ def evaluate_policy(
     stay = torch.eye(n_positions, dtype=policy.dtype, device=policy.device).unsqueeze(-1)
     moves = torch.where(executable[:, None, None], moves, stay).contiguous()
     earned = reward.permute(0, 2, 3, 1).contiguous()
-    immediate = (moves * earned).sum(2)
+    immediate = _sum(moves * earned, 2)
     living = None if alive is None else alive.permute(0, 2, 3, 1)
     if living is not None:
         moves = moves * living
@@ -91,7 +94,7 @@ def evaluate_policy(
         value[:-1].transpose(1, 2),
         advantage.permute(0, 3, 1, 2),
         occupancy.transpose(1, 2),
-        (occupancy * immediate).sum(1),
+        _sum(occupancy * immediate, 1),
     )
 
 
@@ -112,6 +115,18 @@ def _loop(
     return _backward(maps, ends), _forward(moves, starts)
 
 
+def _sum(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+    # Terms from the first to the last. Of more than four, torch's own order depends on how many
+    # columns there are, so a path's last bits would depend on the paths beside it.
+    if x.shape[axis] <= _SUM_IN_ORDER:
+        return torch.sum(x, axis, out=out)
+    first, second, *rest = x.unbind(axis)
+    total = torch.add(first, second, out=out)
+    for term in rest:
+        total.add_(term)
+    return total
+
+
 def _affine(slope: Tensor, shift: Tensor) -> Tensor:
     # Maps v -> slope v + shift as one matrix: (T, P, A, N) and (T, P, N) to (T, P, A + 1, N).
     return torch.cat([slope, shift.unsqueeze(2)], 2)
@@ -127,7 +142,7 @@ def _backward(maps: Tensor, last: Tensor) -> Tensor:
     every, found = value.unbind(0), value[:, :size].unbind(0)
     for t, one in reversed(list(enumerate(maps.unbind(0)))):
         torch.mul(one, every[t + 1], out=product)
-        torch.sum(product, 1, out=found[t])
+        _sum(product, 1, out=found[t])
     return value[:, :size]
 
 
@@ -139,7 +154,7 @@ def _forward(moves: Tensor, first: Tensor) -> Tensor:
     old, new = occupancy.unsqueeze(2).unbind(0), occupancy.unbind(0)
     for t, one in enumerate(moves[:-1].unbind(0)):
         torch.mul(one, old[t], out=product)
-        torch.sum(product, 0, out=new[t + 1])
+        _sum(product, 0, out=new[t + 1])
     return occupancy
 
 
@@ -153,7 +168,7 @@ def _composed(maps: Tensor) -> Tensor:
     every, found = steps.unsqueeze(1).unbind(0), steps[:, :size].unbind(0)
     for t in range(sessions - 2, -1, -1):
         torch.mul(maps[t].unsqueeze(2), every[t + 1], out=product)
-        torch.sum(product, 1, out=found[t])
+        _sum(product, 1, out=found[t])
     return found[0]
 
 

@@ -19,6 +19,9 @@ _BLOCK_NUMBERS = 700_000
 _HUGE = 1e30
 """Bound of exp(-2 e_k), and its inverse the other: no product is 0 times infinity."""
 
+_STEEP = 34.0
+"""Of |e_k|: just below where that bound holds (34.5); a model beyond it has no shortcut."""
+
 
 @dataclass(frozen=True)
 class HeadWeights:
@@ -60,6 +63,7 @@ def head_forward(weights: HeadWeights, states: Tensor) -> tuple[Tensor, HeadTrac
     z = states.new_empty(models, samples, n_positions, units)
     logits = states.new_empty(models, weights.output.shape[2], samples * n_positions)
     one = states.new_ones(1)
+    steep = (weights.position.abs().amax((1, 2)) > _STEEP).nonzero().flatten().tolist()
     for some in _blocks(z):
         part = weights.part(some)
         # tanh(x) = 2 sigmoid(2x) - 1, the 2 and the -1 go into the next product; and the sigmoid of
@@ -68,6 +72,11 @@ def head_forward(weights: HeadWeights, states: Tensor) -> tuple[Tensor, HeadTrac
         shift = (part.position * -2.0).exp_().clamp_(1.0 / _HUGE, _HUGE)
         torch.addcmul(one, own.unsqueeze(2), shift.unsqueeze(1), out=z[some])
         z[some].reciprocal_()
+        for model in range(len(z))[some] if steep else ():
+            if model in steep:
+                own = states[model] @ weights.hidden[model] * 2.0
+                torch.add(own.unsqueeze(1), weights.position[model] * 2.0, out=z[model])
+                z[model].sigmoid_()
         flat = z[some].view(-1, samples * n_positions, units)
         shifted = (part.bias - part.output.sum(1, keepdim=True)).transpose(1, 2)
         output = (part.output * 2.0).transpose(1, 2).contiguous()  # else several times the time
