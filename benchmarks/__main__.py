@@ -5,7 +5,9 @@ figure -> ``{"ours", "peer", "peer_name", "ratio"}`` and, where there is one, ``
 ratio wanted), ``"censored"`` (peer and ratio are lower bounds) and ``"note"``; a ratio above 1
 means that ours is better. Results are kept under ``var/benchmarks``, so that one benchmark can run
 again alone (``--only``) and the page still shows all; with arguments of its own (``--with``) its
-figures join those that are kept, so that a long one can be split.
+figures join those that are kept, so that a long one can be split. That folder is local: a fresh
+clone has no results, and its page shows what ran there. How the page's figures were measured is
+said in ``benchmarks/note.md``, which is part of the page and of the repository.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from benchmarks._reasons import reason
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 KEPT = ROOT / "var" / "benchmarks"
+NOTE = ROOT / "benchmarks" / "note.md"
 ORDER = (
     "market",
     "learning",
@@ -170,7 +173,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=present, default=present)
     parser.add_argument("--quick", action="store_true", help="a smoke run: writes no page")
     parser.add_argument("--with", dest="more", default="", help="arguments of the benchmark itself")
-    parser.add_argument("--note", type=Path, help="text for the page's head: how it was measured")
+    parser.add_argument(
+        "--note", type=Path, default=NOTE, help="text for the page's head: how it was measured"
+    )
     parser.add_argument("--render", action="store_true", help="only write the page anew")
     options = parser.parse_args()
     failed = []
@@ -190,8 +195,9 @@ def main() -> None:
     if not options.quick:
         files = {name: KEPT / f"{name}.json" for name in present}
         results = {name: json.loads(p.read_text()) for name, p in files.items() if p.exists()}
-        note = options.note.read_text().strip() if options.note else ""
-        PAGE.write_text(render(results, machine(), note))
+        if not results:
+            raise SystemExit(f"nothing is kept below {KEPT}; {PAGE} stays as it is")
+        PAGE.write_text(render(results, machine(), options.note.read_text().strip()))
         sys.stdout.write(f"{PAGE}\n")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}; run each alone to see why")

@@ -8,7 +8,7 @@ start of every task, scoring, permutation importance, the refits, the gate and t
 without the start of Airflow itself. ``peer`` is one ticker a task (``finetune.tickers_per_task`` 1:
 40 tasks), ours the default (8 tasks of 5). What grouping saves does not depend on the updates, so
 ``--updates`` is few by default and said in the row; ``--ways`` splits the two runs, whose seconds
-are kept below ``--home``.
+are kept below ``--home``, by tickers and updates.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def main() -> None:
     interruptible()  # a terminated benchmark stops its Airflow
     home = (options.home or Path(tempfile.mkdtemp(prefix="dag-"))).resolve()
     home.mkdir(parents=True, exist_ok=True)
-    base, kept = home / "base", home / "seconds.json"
+    base = home / f"base-{options.tickers}"
+    kept = home / f"seconds-{options.tickers}-{options.updates}.json"
     choose(base, options.updates, options.tickers, 1)
     base.mkdir(exist_ok=True)
     version = prepare(base)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from benchmarks import __main__ as command
 from benchmarks.__main__ import joined, outcome, render
 
 
@@ -53,3 +59,29 @@ def test_a_benchmark_may_run_in_parts_of_which_the_newer_counts():
     assert [both["figures"][name]["ratio"] for name in ("x", "y")] == [1.0, 2.0]
     assert both["seconds"] == 3
     assert joined({**old, "figures": None}, new)["figures"] == new["figures"]
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A page of its own, which ``--render`` writes from results below ``kept`` beside it."""
+    monkeypatch.setattr(command, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(command, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--render"])
+    (tmp_path / "page.md").write_text("as it was")
+    return tmp_path / "page.md"
+
+
+def test_the_page_keeps_what_the_repository_says_about_how_it_was_measured(rendered: Path):
+    result = {"commands": ["c"], "figures": {"x": row()}, "seconds": 1, "load": [0], "when": "x"}
+    (rendered.parent / "kept").mkdir()
+    (rendered.parent / "kept" / "gate.json").write_text(json.dumps(result))
+    command.main()
+    note = (Path(command.__file__).parent / "note.md").read_text().strip()
+    assert note in rendered.read_text()
+    assert note in (command.ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_a_page_is_not_replaced_by_an_empty_one(rendered: Path):
+    with pytest.raises(SystemExit, match="nothing is kept"):
+        command.main()
+    assert rendered.read_text() == "as it was"
