@@ -16,6 +16,7 @@ from transfergate.settings import Settings, SyntheticParams
 from transfergate.sources import SyntheticSource
 from transfergate.steps.quarantine import (
     Asked,
+    export_quarantine,
     list_quarantine,
     show_quarantined,
     suspected_actions,
@@ -268,3 +269,22 @@ def test_rows_are_exported_with_batch_and_release_and_no_formula(home, loaded, m
     assert text["row_id"].tolist() == rows["row_id"].tolist()
     assert main(["quarantine", "export", str(file.with_suffix(".xlsx"))]) == 2
     assert "expected .csv or .parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_export_that_fails_leaves_the_one_before(home, loaded, ending, monkeypatch):
+    file = home.settings.home / "out" / f"rows.{ending}"
+    export_quarantine(home.settings, Asked(), file)
+    before = file.read_bytes()
+    with pytest.raises(QuarantineError, match="0 batches begin with 'none'"):
+        export_quarantine(home.settings, Asked(batch="none"), file)
+    assert file.read_bytes() == before
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("transfergate.steps.quarantine._told", full)
+    with pytest.raises(QuarantineError, match=r"cannot be written \(No space left on device\)"):
+        export_quarantine(home.settings, Asked(), file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -18,7 +19,7 @@ import pytest
 from transfergate.errors import SettingsError, StorageUnavailable
 from transfergate.evaluation.ledger import Ledger
 from transfergate.settings import Settings
-from transfergate.storage import ArtefactStore, open_store
+from transfergate.storage import ArtefactStore, open_store, share_file
 from transfergate.storage.bucket import BucketObjects
 from transfergate.storage.s3 import Bucket
 
@@ -275,3 +276,32 @@ def test_a_copy_is_on_the_disk_before_it_gets_its_name(
     )
     assert opened().local("a/b").read_bytes() == b"content"
     assert synced == [b"content"]
+
+
+def test_what_a_publisher_keeps_is_on_the_disk_before_it_gets_its_name(
+    bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _ = bucket
+    synced: dict[str, bytes] = {}
+
+    def sync(path: Path) -> None:
+        assert "folders" not in path.relative_to(tmp_path).parts
+        synced[path.name] = path.read_bytes()
+
+    monkeypatch.setattr("transfergate.storage.bucket.sync_path", sync)
+    store = opened()
+    assert store.publish("ledger", lambda folder: (_fill(folder), "f")[1]) == ("f", True)
+    kept = store.local("ledger/f")
+    assert synced == {path.name: path.read_bytes() for path in kept.iterdir()}
+
+
+def test_a_copy_that_is_asked_for_again_is_no_old_one(bucket, tmp_path: Path) -> None:
+    # A publisher links settled files of the snapshot before: they are in use, however old.
+    opened, _ = bucket
+    opened().publish("ledger", lambda folder: (_fill(folder), "f")[1])
+    copy = opened().local("ledger/f/a")
+    os.utime(copy, (0, 0))
+    asked = time.time() - 60
+    assert opened().local("ledger/f/a") == copy
+    share_file(copy, tmp_path / "linked")
+    assert (tmp_path / "linked").stat().st_mtime > asked

@@ -25,7 +25,7 @@ from transfergate.quality import QUARANTINE_SCHEMA, rule_of
 from transfergate.quality.quarantine import harmless
 from transfergate.settings import Settings
 from transfergate.steps.batches import batch_reports, releases_of
-from transfergate.storage import open_store
+from transfergate.storage import ArtefactStore, open_store
 from transfergate.storage.bars import read_parquet
 
 SUSPECTED_SPLIT = "suspected_split"
@@ -170,6 +170,8 @@ def quarantined(settings: Settings, asked: Asked) -> Iterator[tuple[dict[str, An
 def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str, Any]:
     """Write quarantined rows with batch, source and whether they were released, a batch at a time.
 
+    The file takes its name when all rows are in it: a failure leaves what was there before.
+
     Args:
         settings: Settings.
         asked: Which rows.
@@ -184,10 +186,12 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
     """
     if path.suffix not in (".csv", ".parquet"):
         raise QuarantineError(f"{path}: ends in {path.suffix!r}, expected .csv or .parquet")
+    target = path.resolve()
     released, rows = released_rows(settings), 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file, ExitStack() as stack:
+        with ExitStack() as stack:
+            aside = stack.enter_context(ArtefactStore(target.parent).replacing(target.name))
+            file = stack.enter_context(aside.open("wb"))
             parquet = None
             if path.suffix == ".parquet":
                 parquet = stack.enter_context(pq.ParquetWriter(file, _EXPORTED, compression="zstd"))
@@ -205,7 +209,7 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
             f"{path}: cannot be written ({error.strerror}); name a file in a folder that you may "
             f"write to"
         ) from error
-    return {"rows": rows, "file": str(path.resolve())}
+    return {"rows": rows, "file": str(target)}
 
 
 def _told(report: dict[str, Any], rows: pa.Table, released: Mapping[int, Any]) -> pa.Table:

@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from transfergate.errors import StorageUnavailable
+from transfergate.storage.folder import sync_path
 from transfergate.storage.objects import checked
 from transfergate.storage.s3 import Bucket
 
@@ -193,6 +194,8 @@ class BucketObjects:
                 self._staged[folder] = staged
                 self._copy(folder).parent.mkdir(parents=True, exist_ok=True)
                 with suppress(OSError):  # whoever saw the mark may have begun to copy it there
+                    for path in files.values():  # believed from then on, also after a power cut
+                        sync_path(path)
                     content.replace(self._copy(folder))
             else:
                 self._clear(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -120,6 +121,8 @@ class Bucket:
         """Write an object to a file, whole or not at all, unless the file is there."""
         import obstore
 
+        with suppress(OSError):  # not there, or a copy of somebody else's
+            os.utime(target)  # in use: retention deletes copies that nobody has asked for
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
