@@ -17,6 +17,8 @@ from transfergate.settings import (
     SyntheticParams,
 )
 from transfergate.sources import SyntheticSource
+from transfergate.steps import chain
+from transfergate.storage import open_store
 
 HOSTILE = [
     "../../x",
@@ -88,3 +90,30 @@ def test_settings_take_no_hostile_name(name: str):
     ):
         with pytest.raises(ValueError, match=r"sources"):
             Settings(**given)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_hostile_tickers_in_bar_files_are_set_apart_and_name_no_file(tmp_path: Path, kind: str):
+    # In a text file a NUL byte is refused with its line (tests/sources/test_sheets.py), and blanks
+    # around a cell are none of its value.
+    hostile = [name for name in HOSTILE if name == name.strip()]
+    if kind == "csv":
+        hostile = [name for name in hostile if "\0" not in name]
+    frame = bars()
+    junk = pd.concat([frame.iloc[[9]].assign(ticker=name) for name in hostile])
+    root = tmp_path / "in"
+    root.mkdir()
+    whole = pd.concat([frame, junk])
+    if kind == "csv":
+        whole.to_csv(root / "bars.csv", index=False)
+    else:
+        whole.to_parquet(root / "bars.parquet")
+    settings = installed(tmp_path, root)
+    loaded = chain.ingest_all(settings)
+    assert loaded["quarantined"] == len(hostile)
+    assert loaded["loaded"] == len(frame)
+    snapshot = steps.build_features(settings, "vendor")["snapshot_id"]
+    manifest = open_store(settings).read_json(f"snapshots/{snapshot}/manifest.json")
+    assert set(manifest["tickers"]) == set(frame["ticker"]) - {"^SYN"}
+    outside = {name for name in everything_below(tmp_path) if not name.startswith("deep/")}
+    assert outside == {"in", f"in/bars.{kind}", "deep"}

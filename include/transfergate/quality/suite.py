@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 BarValues = tuple[Any, ...]
+_WHOLE_TICKER = TICKER_PATTERN.removesuffix("$") + r"\Z"
+"""A pattern's $ would let a line's end pass."""
 SUITE_NAME = "daily_bars"
 READABLE = "readable"
 TICKER_NAME = "ticker_name"
@@ -113,7 +115,7 @@ def row_expectations(
         )
     yield gxe.ExpectColumnValuesToMatchRegex(
         column="ticker",
-        regex=TICKER_PATTERN,
+        regex=_WHOLE_TICKER,
         **as_rule(TICKER_NAME, "ticker has only characters that a ticker may have"),
     )
     yield gxe.ExpectColumnValuesToBeBetween(

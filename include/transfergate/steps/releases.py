@@ -179,7 +179,7 @@ def _check_releasable(report: dict[str, Any], rows: list[dict[str, Any]]) -> Non
 
 
 def _unfit(row: dict[str, Any]) -> str:
-    if row["ticker"] is None or not re.match(TICKER_PATTERN, row["ticker"]):
+    if row["ticker"] is None or not re.fullmatch(TICKER_PATTERN, row["ticker"]):
         return f"ticker is {row['ticker']!r}"
     if row["session_date"] is None:
         return "session_date is null"
