@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 from airflow.sdk import BaseHook
 
 from tests.orchestration.test_notify import EMAIL, SLACK, TOKEN, failed, notify
 from transfergate import errors
+from transfergate.orchestration import redaction
 from transfergate.orchestration.notify import failure_line, failure_notice, failure_notifiers
 from transfergate.orchestration.redaction import hidden
 from transfergate.settings import NotifyParams
@@ -28,6 +30,10 @@ TEXTS = [
     f"--api-key={PLANTED}",
     f"https://hooks.slack.com/services/{PLANTED}",
     f"GET https://b.s3.amazonaws.com/k?X-Amz-Signature={PLANTED}&X-Amz-Date=1",
+    f'connect(password="two, words; {PLANTED}", host="db")',
+    f'{{"secret": "a\\"b {PLANTED}"}}',
+    f"""the vendor answered '{{\\"password\\": \\"{PLANTED}\\"}}'""",
+    f"Authorization: token {PLANTED}",
 ]
 
 
@@ -47,6 +53,8 @@ def test_a_key_of_aws_is_masked():
         "GOOG: 12 of 120 rows break high_bounds_the_bar; correct the source",
         "s3://bucket/team/artefacts/champions/AAA/000001.json: it is no JSON",
         "expected 5 tokens, found 3",
+        "tokens: 512, tokenizer=words",
+        "AAA is of the sector Basic Materials",
         "http://localhost:8080/dags/x/runs/manual__2026-01-01T00:00:00+00:00",
     ],
 )
@@ -73,6 +81,33 @@ def test_a_password_of_a_connection_that_was_read_is_masked_wherever_it_stands(m
 )
 def test_a_secret_of_the_environment_is_masked_wherever_it_stands(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
+    assert hidden(f"refused {PLANTED}") == "refused ***"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "a.", "-", "password", "token_", "a://x:", "://x", "eyJ-aaaaaaaa-", 'token="', " "],
+)
+def test_a_long_text_keeps_nobody_waiting(piece):
+    began = time.process_time()
+    for pattern, mask in redaction._PATTERNS:
+        pattern.sub(mask, piece * (20_000 // len(piece)))
+    assert time.process_time() - began < 2.0, "some took a minute for so much"
+
+
+def test_a_switch_whose_name_holds_the_word_secret_masks_nothing(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__SECRETS__USE_CACHE", "False")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    assert hidden("expected False, found false") == "expected False, found false"
+
+
+def test_a_secret_of_a_connection_beside_its_password_is_masked(monkeypatch):
+    told = {"conn_type": "aws", "extra": {"aws_secret_access_key": PLANTED}}
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(told))
+    assert hidden(f"refused {PLANTED}") == "refused ***"
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_STORE", json.dumps(told | {"extra": json.dumps(told["extra"])})
+    )
     assert hidden(f"refused {PLANTED}") == "refused ***"
 
 

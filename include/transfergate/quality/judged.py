@@ -111,7 +111,8 @@ def _short(report: dict[str, Any]) -> dict[str, Any]:
     verdict, tone = batch_state(report)
     names = ("batch_id", "source", "received", "quarantined", "first_session", "last_session")
     found = {name: report[name] for name in names}
-    for name, kind in (("batch_id", str), ("source", str), ("received", int), ("quarantined", int)):
+    kinds: dict[str, Any] = {"batch_id": str, "source": str, "received": int, "quarantined": int}
+    for name, kind in (kinds | dict.fromkeys(names[4:], str | None)).items():
         if not isinstance(found[name], kind):
             raise TypeError(f"its field {name!r} is {found[name]!r}")
     return found | {"refused": bool(report["refusals"]), "verdict": verdict, "tone": tone}

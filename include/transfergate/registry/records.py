@@ -172,7 +172,11 @@ class Records:
 
     def note(self, key: str, error: Exception, named_by: str = "") -> None:
         """Note that a record cannot be used."""
-        self.broken.setdefault(key, broken_record(key, self.store.location(key), error, named_by))
+        try:
+            where = self.store.location(key)
+        except ValueError:  # it leads out of the root: a damaged record names it
+            where = self.store.location()
+        self.broken.setdefault(key, broken_record(key, where, error, named_by))
 
     def _one(self, key: str, pick: Pick[Picked]) -> Picked | None:
         return self.read([key], pick, absent="").get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfergate.errors import StorageConflict
 from transfergate.storage.folder import FolderObjects
-from transfergate.storage.objects import Objects
+from transfergate.storage.objects import Objects, checked
 
 if TYPE_CHECKING:
     from transfergate.settings import Settings
@@ -139,7 +140,16 @@ class ArtefactStore:
 
         Where one cannot be read its ``OSError`` stands: ``FileNotFoundError`` if there is none.
         """
-        return self._objects.read_many(keys)
+        found: dict[str, bytes | OSError] = {}
+        inside = []
+        for key in keys:
+            try:
+                checked(key)
+            except ValueError as error:  # made of what a damaged record says
+                found[key] = OSError(errno.EINVAL, str(error))
+            else:
+                inside.append(key)
+        return found | self._objects.read_many(inside)
 
     def write_once(self, key: str, content: bytes) -> bool:
         """Create an object, or confirm that it is there with identical content.

@@ -86,7 +86,7 @@ class Recall:
             try:
                 if isinstance(content, OSError):
                     raise content
-                picked = pick(json.loads(content))
+                picked = pick(_loaded(content))
             except Exception as error:  # whatever a torn or foreign object leads to
                 answers.failed[key] = error
                 continue
@@ -128,3 +128,16 @@ class Recall:
             self._kept[name] = (version, picked)
             while len(self._kept) > MOST:
                 self._kept.popitem(last=False)
+
+
+def _loaded(content: bytes) -> Any:
+    """What a JSON object holds.
+
+    Raises:
+        ValueError: If it is no JSON, or holds half a character: no page could be sent with that.
+    """
+    text = content.decode()
+    loaded = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(loaded, ensure_ascii=False).encode()
+    return loaded

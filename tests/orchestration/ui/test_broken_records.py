@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html import unescape
@@ -45,6 +46,11 @@ def half(made: Made, key: str) -> None:
     made.store.replace(key, content[: len(content) // 2])
 
 
+def half_a_character(made: Made, key: str) -> None:
+    content = made.store.read_json(key) | {"why": "\ud800"}  # nothing here writes that
+    made.store.replace(key, json.dumps(content).encode())
+
+
 def gone(made: Made, key: str) -> None:
     made.store.discard(key)
 
@@ -62,6 +68,7 @@ def with_(**fields: object) -> Callable[[Made, str], None]:
 BROKEN = [
     ("batches/b2/validation.json", half, ["/", "/batches", "/lineage/batch/b2"]),
     ("batches/b2/validation.json", gone, ["/", "/batches", "/lineage/batch/b2"]),
+    ("batches/b2/validation.json", with_(first_session=20240101), ["/batches"]),
     ("batches/b1/batch.json", half, ["/", "/batches", "/lineage/batch/b1"]),
     ("batches/b1/batch.json", with_(known_at="yesterday"), ["/", "/batches"]),
     ("batches/b1/batch.json", with_(last_session=20240328), ["/"]),
@@ -70,13 +77,14 @@ BROKEN = [
     ("snapshots/5a/manifest.json", with_(as_of=...), ["/", "/lineage/batch/b1"]),
     ("foundations/f1/foundation.json", half, ["/", "/lineage/champion/AAA"]),
     ("candidates/AAA/a2/bundle.json", half, ["/", "/champions/AAA", "/lineage/champion/AAA"]),
-    ("candidates/AAA/a2/bundle.json", gone, ["/"]),
+    ("candidates/AAA/a2/bundle.json", gone, ["/", "/champions/AAA", "/lineage/champion/AAA"]),
     ("evaluations/e1/verdicts.json", half, ["/", "/champions", "/evaluations"]),
     ("evaluations/e1/verdicts.json", with_(tickers={"AAA": {}}), ["/", "/evaluations"]),
     ("evaluations/latest/AAA.json", half, ["/", "/champions", "/champions/AAA"]),
     ("evaluations/latest/AAA.json", with_(evaluation_id=[]), ["/", "/champions"]),
     ("champions/AAA/000002.json", half, ["/", "/champions", "/champions/AAA"]),
     ("champions/AAA/000002.json", with_(stage="canary"), ["/", "/champions/AAA"]),
+    ("champions/AAA/000002.json", half_a_character, ["/", "/champions", "/champions/AAA"]),
     ("champions/AAA/000002.json", with_(action="canary"), ["/", "/champions/AAA/rollback"]),
     ("evaluations/e1/origin.json", with_(judged_at="long ago"), ["/evaluations"]),
 ]
@@ -157,6 +165,16 @@ def test_a_record_that_was_restored_is_used_again(made, pages):
     assert concerns(pages.get("/").text)[0].startswith("✖A record is broken")
     made.store.replace(key, content)
     assert not any("broken" in one for one in concerns(pages.get("/").text))
+
+
+@pytest.mark.parametrize("name", ["../../../../etc", "a\0b", "n" * 300])
+def test_a_record_that_names_what_no_name_can_be_spoils_no_page(made, pages, name):
+    with_(version=name, evaluation=name)(made, "champions/AAA/000002.json")
+    with_(snapshot_id=name, foundation_version=name)(made, "candidates/AAA/a1/bundle.json")
+    for path in PAGES:
+        assert pages.get(path).status_code == 200, path
+    for path in ("/", "/champions/AAA"):
+        assert name in concerns(pages.get(path).text)[0]
 
 
 def test_an_unknown_calendar_is_named_and_the_rest_shown(made, pages, monkeypatch):

@@ -186,7 +186,7 @@ def _serves(records: Records, ticker: str, top: Promotion | None) -> Html:
             "Flat serves: nothing is held",
             "No champion was made, or all of them were rolled back.",
         )
-    candidate = records.candidate(ticker, top.version)
+    candidate = records.champions([top]).get(ticker)
     return facts(
         [
             ("Serves", version(top.version)),

@@ -46,6 +46,7 @@ def of_champion(ticker: str) -> str:
     top = None if ticker in records.unsure else serving(rows)
     found = ancestry(records, ticker, top.version) if top else None
     if found is None:
+        records.champions([top] if top else [])  # says which record of it is not there
         history = link(ours("champions", ticker), f"See the history of {ticker}")
         if ticker in records.unsure:
             body = empty(f"Nobody can say from here what serves for {ticker}", history)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import HTTPException, Query, Response
 from fastapi.responses import HTMLResponse
 
+from transfergate.orchestration.redaction import hidden
 from transfergate.orchestration.ui import report_list, report_page, report_ticker
 from transfergate.orchestration.ui.attention import notice
 from transfergate.orchestration.ui.data import current, shown
@@ -108,7 +109,7 @@ def self_contained(evaluation_id: str) -> Response:
 def _found(records: Records, evaluation_id: str) -> Evaluation:
     found = find(records, evaluation_id)
     if found is None:
-        told = [one.problem for one in records.broken.values()]
+        told = [hidden(one.problem) for one in records.broken.values()]
         why = f"This evaluation cannot be used: {told[0]}." if told else ""
         raise HTTPException(404, why or "There is no such evaluation.")
     return found
