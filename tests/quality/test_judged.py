@@ -68,8 +68,10 @@ def test_a_report_is_read_once_and_again_when_it_was_written_anew(store, monkeyp
     recall = Recall(store)
     judged_batches(store, recall)
     asked = []
-    read = FolderObjects.read
-    monkeypatch.setattr(FolderObjects, "read", lambda s, key: asked.append(key) or read(s, key))
+    read = FolderObjects.read_many
+    monkeypatch.setattr(
+        FolderObjects, "read_many", lambda s, keys: asked.extend(keys) or read(s, keys)
+    )
     judged_batches(store, recall)
     assert asked == []
     store.replace("batches/d/validation.json", json_bytes(report("d", quarantined=6)))

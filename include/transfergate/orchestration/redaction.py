@@ -67,7 +67,7 @@ def hidden(text: str) -> str:
     Known are those that Airflow masks in its logs (passwords of connections that were read,
     variables of a secret name), and those in this process's environment.
     """
-    from airflow.sdk.log import redact
+    from airflow.sdk._shared.secrets_masker import redact
 
     found = str(redact(text))
     for secret in _own_secrets(os.environ):
