@@ -49,7 +49,7 @@ REQUEST = "ti.xcom_pull(task_ids='who_decides', key='request')"
     params={
         "foundation_version": text_param(
             "Foundation version",
-            "As `pretrain_foundation` returned it. Empty: the newest.",
+            "As **pretrain_foundation** returned it. Empty: the newest.",
             VERSION,
         ),
         "targets": tickers_param(

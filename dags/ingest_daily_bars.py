@@ -69,11 +69,11 @@ SETTINGS = settings.load()
         ),
         "end": session_param(
             "Last session",
-            "Included. Empty: the last there is, and then nobody asks whether that is **fresh**.",
+            "Included. Empty: the last there is, however old.",
         ),
         "data": text_param(
             "Folder of bar files",
-            "For a source of kind `files`: a folder on the workers, or an object-store URL. "
+            "For a source of kind **files**: a folder on the workers, or an object-store URL. "
             "Empty: the one in the settings.",
             PATH,
             maxLength=1000,

@@ -45,7 +45,7 @@ SETTINGS = settings.load()
     params={
         "snapshot_id": text_param(
             "Feature snapshot",
-            "Id of the snapshot to train on, as `build_features` returned it. Empty: the newest.",
+            "Id of the snapshot to train on, as **build_features** returned it. Empty: the newest.",
             SNAPSHOT,
         ),
         "sources": tickers_param(

@@ -33,6 +33,7 @@ SETTINGS = settings.load()
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
+    allowed_run_types=["manual", "scheduled"],  # there is nothing of a past date to delete
     dag_display_name="Prune artefacts",
     description="Deletes what neither champions nor looks nor running work need",
     doc_md=__doc__,
@@ -61,7 +62,7 @@ SETTINGS = settings.load()
                 "cache": "cache: local copies on the worker that runs this",
             },
             title="Of what",
-            description_md="How long each is kept stands in the settings, `retention`.",
+            description_md="How long each is kept stands in the settings, **retention**.",
             section="What",
         ),
     },

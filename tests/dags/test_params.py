@@ -137,6 +137,7 @@ def test_a_field_says_what_it_is_and_has_a_type_and_a_bound(dagbag, dag_id, name
     assert schema["section"]
     assert schema["description_md"].endswith(".")
     assert schema["description_md"] != schema["title"]
+    assert "`" not in schema["description_md"], "Airflow's box for code covers the lines around it"
     bounded = schema["items"] if "array" in kinds else schema
     assert "enum" in bounded or "pattern" in bounded
     assert "array" not in kinds or (schema["minItems"], schema["maxItems"]) == (1, 10_000)

@@ -95,11 +95,10 @@ def test_a_source_that_never_answers_is_given_up(dagbag):
     assert fetch.partial_kwargs["execution_timeout"] == timedelta(hours=2)
 
 
-def test_a_backfill_of_training_is_refused(dagbag):
+def test_a_backfill_of_training_or_of_maintenance_is_refused(dagbag):
     """One run a date would train a model a date, all of them on the newest snapshot."""
-    assert "backfill" not in {
-        kind.value for kind in dagbag.dags["pretrain_foundation"].allowed_run_types
-    }
+    for dag_id in ("pretrain_foundation", "prune_artefacts"):
+        assert "backfill" not in {kind.value for kind in dagbag.dags[dag_id].allowed_run_types}
     assert dagbag.dags["ingest_daily_bars"].allowed_run_types is None
     for dag_id in ("build_features", "finetune_tickers"):
         assert dagbag.dags[dag_id].timetable.asset_condition, "Airflow refuses to backfill these"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.made_records import chain
 from transfergate.evaluation.gate import unjudged
-from transfergate.orchestration.assets import BY_HAND, CHAIN
+from transfergate.orchestration.assets import BY_HAND, CHAIN, MAINTENANCE
 from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
 from transfergate.orchestration.ui.app import app
 from transfergate.settings import GateParams, Settings
@@ -196,6 +196,12 @@ def test_the_tab_of_a_run_leads_to_what_it_made(admin, airflow):
 def test_the_tab_of_a_dag_leads_to_its_page(admin):
     assert admin.get("/dags/ingest_daily_bars").headers["location"] == "/transfergate/batches"
     assert "none of Transfergate" in admin.get("/dags/somebody_elses").text
+
+
+@pytest.mark.parametrize("dag_id", [*CHAIN, *BY_HAND, *MAINTENANCE])
+def test_every_dag_of_ours_has_a_page_of_ours(admin, dag_id):
+    assert "none of Transfergate" not in admin.get(f"/dags/{dag_id}").text
+    assert "none of Transfergate" not in admin.get(f"/runs/{dag_id}/none").text
 
 
 def test_a_rollback_is_asked_for_with_the_session_of_the_browser(admin, airflow):

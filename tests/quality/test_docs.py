@@ -109,6 +109,12 @@ def test_no_page_names_a_content_network(site):
         ), page
 
 
+def test_no_page_advertises(site):
+    assert list(site.glob("gx/validations/**/*.html"))
+    for page in site.rglob("*.html"):
+        assert "newsletter" not in page.read_text().lower(), page
+
+
 def test_every_page_can_be_dark(site):
     for page in [
         *site.glob("*.html"),

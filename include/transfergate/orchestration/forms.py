@@ -51,7 +51,7 @@ def source_param(settings: Settings, *, default: str | None, empty: str | None =
         enum=[None, *names] if optional else names,
         values_display=({"null": empty} if optional else {}) | labels,
         title="Source of bars",
-        description_md="Where the bars come from: one of the `sources` in the settings."
+        description_md="Where the bars come from: one of the **sources** in the settings."
         + (f" Empty: {empty}." if optional else ""),
         section="What",
     )

@@ -37,6 +37,8 @@ _REMOTE_LOGO = re.compile(r"src=\"https?://[^\"]*/logo-long\.png[^\"]*\"")
 _ICON = re.compile(r"href=\"(?:\.\./)*static/images/favicon\.ico\"")
 # Its own dark style knows tables only, and fetches a picture from a network.
 _HALF_DARK = re.compile(r"/\* some css overrides for dark mode\s*\*/.*?(?=</style>)", re.DOTALL)
+# An advertisement over the lower edge of the page, and a way out of the network.
+_NEWSLETTER = re.compile(r"<footer>(?:(?!</footer>).)*newsletter.*?</footer>", re.DOTALL)
 _GX = f"{SITE}/gx"
 
 
@@ -79,7 +81,7 @@ def _keep(store: ArtefactStore, key: str, content: bytes) -> None:
 
 def _local(page: str, up: str) -> str:
     page = _REMOTE_TAG.sub(partial(_local_tag, up), page)
-    page = _HALF_DARK.sub("", page)
+    page = _NEWSLETTER.sub("", _HALF_DARK.sub("", page))
     ours = (
         f'<link rel="stylesheet" href="{up}assets/gx.css">'
         f'<script src="{up}assets/theme.js"></script>'

@@ -148,7 +148,9 @@ def _counts(report: Mapping[str, Any], load: Mapping[str, Any] | None) -> tuple[
         facts += [("new revisions", number(load["new_revisions"]), "")]
         facts += [("unchanged", number(load["unchanged"]), "")]
     facts.append(("tickers", number(report["tickers"]), ""))
-    asked = f"{report['start'] or 'first'} … {report['end'] or 'last'}"
+    asked = "all sessions"
+    if report["start"] or report["end"]:
+        asked = f"{report['start'] or 'first'} … {report['end'] or 'last'}"
     tone = "critical" if refused else "warning"
     known = f"; known from {escape(_moment(load['known_at']))} UTC on" if load else ""
     return (

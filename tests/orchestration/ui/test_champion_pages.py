@@ -46,6 +46,23 @@ def test_a_champion_shows_its_evidence_and_the_way_back(made):
     assert shown.index("Sharpe 2.00 against 0.50.") < shown.index("by hand")  # newest first
 
 
+def test_a_champion_made_by_hand_says_why_and_that_there_is_no_report(made):
+    ChampionHistory(made.store).promote(
+        "BBB", "b1", who="anna", when=NOW, why="a trial", forced=True
+    )
+    told = champions.champion("BBB").partition('data-testid="champion"')[2].partition("</dl>")[0]
+    assert "<dt>Why</dt><dd>a trial</dd>" in told
+    assert "<dt>Evidence</dt><dd>none</dd>" in told
+
+
+def test_only_a_person_starts_a_rollback():
+    def after(dag_id):
+        return overview._dag_row(DagState(dag_id, known=True))[3]
+
+    assert after("roll_back_champion") == "by hand"
+    assert after("build_features") == "on new data, or by hand"
+
+
 def test_a_ticker_without_champion_offers_no_rollback(made):
     assert 'data-testid="rollback-link"' not in champions.champion("BBB")
     assert "no champion to roll back" in champions.rollback("BBB")

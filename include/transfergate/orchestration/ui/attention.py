@@ -56,8 +56,8 @@ def broken_concerns(broken: Collection[BrokenRecord]) -> list[Concern]:
         Concern(
             "broken",
             f"A record is broken: {one.key}",
-            join((hidden(one.problem), ". It lies at ", element("code", hidden(one.where)), ". ",
-                  one.advice)),
+            join((_sentence(hidden(one.problem)), ". It lies at ",
+                  element("code", hidden(one.where)), ". ", one.advice)),
         )
         for one in sorted(broken, key=lambda one: one.key)
     ]  # fmt: skip
@@ -67,6 +67,10 @@ def broken_concerns(broken: Collection[BrokenRecord]) -> list[Concern]:
         more = element("details", element("summary", "which"), join(names[BROKEN_SHOWN:], ", "))
         found[BROKEN_SHOWN:] = [Concern("broken", f"{len(left)} further records are broken", more)]
     return found
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def notice(broken: Collection[BrokenRecord]) -> Html:

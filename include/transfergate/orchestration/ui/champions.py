@@ -193,6 +193,7 @@ def _serves(records: Records, ticker: str, top: Promotion | None) -> Html:
             ("Since", moment(top.when)),
             ("Put there by", put_there(top)),
             ("Who", who(top)),
+            ("Why", top.why),
             ("Evidence", _evidence(top)),
             ("Policies, averaged", candidate.n_seeds if candidate else None),
             ("Learnt until", candidate.last_session if candidate else None),
@@ -201,10 +202,9 @@ def _serves(records: Records, ticker: str, top: Promotion | None) -> Html:
     )
 
 
-def _evidence(top: Promotion) -> Html:
-    if top.evaluation is None:
-        return join((f"none named: {top.why}",))
-    return join((link(report_of(top.evaluation, top.ticker), "promotion report"), f": {top.why}"))
+def _evidence(top: Promotion) -> object:
+    report = top.evaluation and report_of(top.evaluation, top.ticker)
+    return link(report, "promotion report") if report else "none"
 
 
 def _latest(judged: Judgement | None) -> Html:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.responses import HTMLResponse
 
+from transfergate.orchestration.assets import BY_HAND
 from transfergate.orchestration.ui import attention
 from transfergate.orchestration.ui.chain_state import DagState, dag_states, waiting_answers
 from transfergate.orchestration.ui.data import current
@@ -218,7 +219,8 @@ def _dag_row(dag: DagState) -> tuple[object, ...]:
     if dag.next_run:
         after: object = moment(dag.next_run.isoformat())
     else:
-        after = "-" if dag.paused else "on new data, or by hand"
+        itself = "by hand" if dag.dag_id in BY_HAND else "on new data, or by hand"
+        after = "-" if dag.paused else itself
     return airflow_link(airflow_dag(dag.dag_id), dag.dag_id), state, last, after
 
 
@@ -226,7 +228,9 @@ def _lead(tickers: Sequence[TickerStanding]) -> str:
     if not tickers:
         return "Does pre-training help? What serves, and why."
     served = sum(one.champion is not None for one in tickers)
+    unsure = sum(one.unsure for one in tickers)
+    broken = f"; what serves for {unsure} cannot be said" if unsure else ""
     return (
         f"{served} of {len(tickers)} ticker{'' if len(tickers) == 1 else 's'} "
-        f"{'has' if served == 1 else 'have'} a champion; the others hold nothing."
+        f"{'has' if served == 1 else 'have'} a champion{broken}; the others hold nothing."
     )

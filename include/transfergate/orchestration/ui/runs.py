@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from transfergate.orchestration.assets import BY_HAND, CHAIN
+from transfergate.orchestration.assets import BY_HAND, CHAIN, MAINTENANCE
 from transfergate.orchestration.ui.attention import notice
 from transfergate.orchestration.ui.data import current
 from transfergate.orchestration.ui.flow import Stage, flow
@@ -30,6 +30,7 @@ HOME_OF: dict[str, tuple[str, ...]] = {
     "pretrain_foundation": (),
     "finetune_tickers": ("evaluations",),
     "roll_back_champion": ("champions",),
+    "prune_artefacts": (),
 }
 """Which of our pages a DAG's own tab shows."""
 
@@ -48,6 +49,8 @@ def of_dag(dag_id: str) -> Response:
 @runs.get("/runs/{dag_id}/{run_id:path}", response_model=None)
 def of_run(dag_id: str, run_id: str, session: SessionDep, readable: ReadableDags) -> Response:
     """Lead from a run's tab to what that run made."""
+    if dag_id in MAINTENANCE:
+        return HTMLResponse(page("What this run made", _deletes(dag_id)))
     if dag_id not in (*CHAIN, *BY_HAND):
         return _foreign(dag_id)
     found = _returned(session, dag_id, run_id)
@@ -115,6 +118,10 @@ def _nothing(session: Session, dag_id: str, run_id: str) -> object:
     if str(run.state) in ("queued", "running"):
         return empty("Nothing yet", "The run goes on; what it makes will stand here.")
     return empty("Nothing was made", "The run ended before; the logs of its tasks say why.")
+
+
+def _deletes(dag_id: str) -> object:
+    return empty(f"{dag_id} makes nothing", "The logs of its tasks name what went, or would go.")
 
 
 def _none(what: str) -> object:
