@@ -203,7 +203,7 @@ def test_a_person_is_asked_where_that_was_chosen_and_a_champion_would_move(
     record, ti = asked("approval_request", request), Pushed()
     who_decides = body("finetune_tickers", "who_decides")
     assert who_decides("e1", params={"approval": approval}, ti=ti) == following
-    assert record == [{"evaluation_id": "e1"}]
+    assert record == [{"evaluation_id": "e1", "pages": "/transfergate"}]
     assert ti["request"] == request
 
 

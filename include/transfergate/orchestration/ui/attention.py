@@ -117,7 +117,7 @@ def source_concerns(sources: Iterable[SourceStanding]) -> list[Concern]:
             title = f"Whether bars of {one.source} are late cannot be said"
             found.append(Concern("broken", title, one.problem))
         if one.features_ahead and one.snapshot:
-            detail = (
+            parts = (
                 f"The newest snapshot, {one.snapshot.snapshot_id}, holds sessions until "
                 f"{one.snapshot.last_session}; the loaded batches end {one.bars_until}. The "
                 f"batches were restored from an earlier state, or records of later ones are gone. "
@@ -126,7 +126,7 @@ def source_concerns(sources: Iterable[SourceStanding]) -> list[Concern]:
                 ".",
             )
             title = f"Features of {one.source} are newer than its bars"
-            found.append(Concern("warn", title, join(detail)))
+            found.append(Concern("warn", title, join(parts)))
         if one.late and one.sessions_late is not None:
             over = f"They end {one.bars_until}; {sessions(one.sessions_late)} are over since."
             batches = link(ours("batches"), "its batches")

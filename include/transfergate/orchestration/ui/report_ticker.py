@@ -113,9 +113,9 @@ def _drawn(ticker: str, kept: bytes | None) -> tuple[Sequence[Figure], bool]:
 def _no_charts(found: Evaluation, kept: bytes | None, damaged: bool) -> Html:
     file = link(ours("evaluations", found.id, "report.html"), "report as one file")
     if damaged:
-        text = join(("The numbers of its charts are damaged: restore the evaluation's folder "
+        told = join(("The numbers of its charts are damaged: restore the evaluation's folder "
                      "charts from a backup. Until then see the ", file, "."))  # fmt: skip
-        return element("p", text, class_="note", data_testid="damaged-charts")
+        return element("p", told, class_="note", data_testid="damaged-charts")
     text = (
         "There is nothing to draw: no session of this ticker was scored."
         if kept
