@@ -98,7 +98,7 @@ def evaluator(where: Arena) -> Any:
 
 def measure(cores: list[int], budget: Budget, *, quick: bool) -> Figures:
     # Many unseen tickers with fewer sessions: the peer must be stepped through each session.
-    sizes = {"tickers": 4, "unseen": 2, "sessions": 504, "unseen_sessions": 104} if quick else {}
+    sizes = {"tickers": 4, "unseen": 2, "sessions": 756, "unseen_sessions": 104} if quick else {}
     sizes = sizes or {"tickers": 128, "unseen": 48, "sessions": 2520, "unseen_sessions": 840}
     wide = arena(PLANTED, MARKET, n_features=32, **sizes)
     where = arena(PLANTED, MARKET, n_features=N_FEATURES, **sizes)

@@ -43,6 +43,13 @@ def test_what_looks_like_a_secret_is_masked(text):
     assert "***" in hidden(text)
 
 
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("known", ["secret", "password", "token"])
+def test_a_name_that_is_also_a_known_secret_hides_its_value_all_the_same(monkeypatch, known, text):
+    monkeypatch.setenv("VENDOR_PASSWORD", known)
+    assert PLANTED not in hidden(text)
+
+
 def test_a_key_of_aws_is_masked():
     assert "AKIA" not in hidden("AKIAIOSFODNN7EXAMPLE is not allowed")
 

@@ -18,6 +18,7 @@ _SECRET_NAME = (
     r"(?:password|passwd|passphrase|secret|token(?!s\b|i[sz])|api[_-]?key|access[_-]?key|credential"
     r"|private[_-]?key|authorization|pwd)[\w-]{0,64}"
 )
+_MASKED = re.escape(MASK)  # a name that is itself a known secret ("secret") is a mask by now
 _QUOTED = r"(?P<quote>['\"])(?:\\.|(?!(?P=quote))[^\\\n]){0,4096}(?P=quote)"
 _PATTERNS = (
     # user:password@host of an address; the password may hold what should have been quoted
@@ -41,7 +42,8 @@ _PATTERNS = (
     # name="all that is quoted"
     (
         re.compile(
-            rf"(?P<name>{_SECRET_NAME}['\"]?\s{{0,8}}(?:=>|=|:)\s{{0,8}}[bru]?){_QUOTED}",
+            rf"(?P<name>(?:{_SECRET_NAME}|{_MASKED})['\"]?\s{{0,8}}(?:=>|=|:)\s{{0,8}}[bru]?)"
+            rf"{_QUOTED}",
             re.IGNORECASE,
         ),
         rf"\g<name>\g<quote>{MASK}\g<quote>",
@@ -49,7 +51,7 @@ _PATTERNS = (
     # name=value, name: value, "name": "value", --name value
     (
         re.compile(
-            rf"(?P<name>{_SECRET_NAME})"
+            rf"(?P<name>{_SECRET_NAME}|{_MASKED}(?==)|(?<=[\w\"'-]){_MASKED})"
             rf"(?P<is>\\?['\"]?\s{{0,8}}(?:=>|=|:)\s{{0,8}}(?:[bru]?\\?['\"])?)"
             rf"(?!{re.escape(MASK)})(?P<value>[^\s'\",;&<>)}}\]]+)",
             re.IGNORECASE,
