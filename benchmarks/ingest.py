@@ -1,11 +1,12 @@
 """What it costs to judge and load daily bars: ``python -m benchmarks.ingest --json``.
 
-A synthetic panel of N tickers x 5,040 sessions is written as Parquet files of 100 tickers and
-ingested by the public steps, each size in a process of its own: wall, CPU, peak memory, where the
-CPU goes, and how much DuckDB wrote beside its file for want of memory. Beside it, in its own
-process: pandas reading the same files, one after another, and putting them together. More:
-``--tickers 30,500,5000``; ``--again`` delivers the whole panel a second time with one more session;
-``--memory-limit-mb`` is DuckDB's; ``--peak`` leaves pandas out.
+A synthetic panel of N tickers x 5,040 sessions is written as Parquet files of 100 tickers
+(``--tickers-per-file``) and ingested by the public steps, each size in a process of its own: wall,
+CPU, peak memory, where the CPU goes, and how much DuckDB wrote beside its file for want of memory.
+Beside it, in its own process: pandas reading the same files, one after another, and putting them
+together. More: ``--tickers 30,500,5000``; ``--again`` delivers the whole panel a second time with
+one more session; ``--memory-limit-mb`` is DuckDB's; ``--peak`` leaves pandas out; ``--fetch-only``
+plans and fetches and stops there.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ import pyarrow.parquet as pq
 SESSIONS = 5040
 
 
-def write_panel(folder: Path, tickers: int, sessions: int = SESSIONS) -> None:
-    """Geometric random walks from 2000-12 on, one file for each 100 tickers."""
+def write_panel(folder: Path, tickers: int, sessions: int = SESSIONS, per_file: int = 100) -> None:
+    """Geometric random walks from 2000-12 on, the same bars in files of any number of tickers."""
     from transfergate.calendars import exchange_sessions
 
     days = exchange_sessions("XNYS", date(2000, 12, 18), date(2021, 6, 30))[:sessions]
@@ -58,7 +59,9 @@ def write_panel(folder: Path, tickers: int, sessions: int = SESSIONS) -> None:
                 "volume": volume.T.ravel().astype(float),
             }
         )
-        pq.write_table(part, folder / f"panel_{first:05d}.parquet", compression="zstd")
+        for k in range(0, len(names), per_file):
+            own = part.slice(k * sessions, per_file * sessions)
+            pq.write_table(own, folder / f"panel_{first + k:05d}.parquet", compression="zstd")
 
 
 @contextmanager
@@ -100,8 +103,8 @@ def read_with_pandas(panel: Path) -> dict[str, Any]:
     return measured(lambda spent: len(pd.concat([pd.read_parquet(file) for file in files])))
 
 
-def ingest(panel: Path, home: Path, memory_limit_mb: int) -> dict[str, Any]:
-    """Fetch, judge and load the panel by the public steps."""
+def ingest(panel: Path, home: Path, memory_limit_mb: int, fetch_only: bool) -> dict[str, Any]:
+    """Fetch, judge and load the panel by the public steps, or only fetch it."""
     from contextlib import ExitStack
 
     from transfergate import steps, warehouse
@@ -134,8 +137,15 @@ def ingest(panel: Path, home: Path, memory_limit_mb: int) -> dict[str, Any]:
                 stack.enter_context(timed(spent, owner, name, label))
             begin = time.process_time()
             plan = steps.plan_ingest(settings, source="panel")
+            spent["plan: which tickers there are"] = time.process_time() - begin
+            begin = time.process_time()
             landing = [steps.fetch_bars(settings, plan, b) for b in plan["ticker_batches"]]
             spent["fetch: read the panel, write landing"] = time.process_time() - begin
+            if fetch_only:
+                return sum(
+                    pq.read_metadata(settings.artefact_root / key / "bars.parquet").num_rows
+                    for key in landing
+                )
             begin = time.process_time()
             batch = steps.validate_bars(settings, plan, landing)
             spent["validate"] = time.process_time() - begin
@@ -148,10 +158,11 @@ def ingest(panel: Path, home: Path, memory_limit_mb: int) -> dict[str, Any]:
     return measured(work)
 
 
-def alone(what: str, panel: Path, home: Path, memory_limit_mb: int = 0) -> dict[str, Any]:
+def alone(what: str, panel: Path, home: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Run one measurement in a process of its own, and watch what DuckDB writes beside its file."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--one", what, str(panel), str(home)]
-    command += ["--memory-limit-mb", str(memory_limit_mb)]
+    command += ["--memory-limit-mb", str(options.memory_limit_mb)]
+    command += ["--fetch-only"] if options.fetch_only else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     spilled = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
@@ -176,12 +187,12 @@ def one_size(size: int, options: argparse.Namespace) -> dict[str, dict[str, Any]
     with tempfile.TemporaryDirectory(prefix="transfergate-ingest-") as folder:
         panel, home = Path(folder) / "in", Path(folder) / "var"
         panel.mkdir()
-        write_panel(panel, size)
-        found = {} if options.peak else {"pandas": alone("pandas", panel, home)}
-        found["ingest"] = alone("ours", panel, home, options.memory_limit_mb)
+        write_panel(panel, size, per_file=options.tickers_per_file)
+        found = {} if options.peak else {"pandas": alone("pandas", panel, home, options)}
+        found["ingest"] = alone("ours", panel, home, options)
         if options.again:
-            write_panel(panel, size, SESSIONS + 1)
-            found["again"] = alone("ours", panel, home, options.memory_limit_mb)
+            write_panel(panel, size, SESSIONS + 1, options.tickers_per_file)
+            found["again"] = alone("ours", panel, home, options)
     return found
 
 
@@ -213,12 +224,15 @@ def main() -> None:
     parser.add_argument("--tickers", default="30,500", help="sizes, by comma")
     parser.add_argument("--peak", action="store_true", help="without pandas beside it")
     parser.add_argument("--again", action="store_true", help="deliver the panel a second time")
+    parser.add_argument("--tickers-per-file", type=int, default=100, help="1 to 100")
+    parser.add_argument("--fetch-only", action="store_true", help="without judging and loading")
     parser.add_argument("--memory-limit-mb", type=int, default=1000, help="of DuckDB")
     parser.add_argument("--one", nargs=3, metavar=("WHAT", "PANEL", "HOME"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         what, panel, home = options.one
-        ours = partial(ingest, Path(panel), Path(home), options.memory_limit_mb)
+        limits = options.memory_limit_mb, options.fetch_only
+        ours = partial(ingest, Path(panel), Path(home), *limits)
         print(json.dumps(ours() if what == "ours" else read_with_pandas(Path(panel))))
         return
     figures: dict[str, Any] = {}

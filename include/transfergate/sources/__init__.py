@@ -25,7 +25,8 @@ def open_source(params: SourceParams, kept: Path = Path("var/fetching")) -> Sour
 
     Args:
         params: Its settings.
-        kept: Folder where a source may keep what it got of an interrupted fetch.
+        kept: Folder where a source may keep what it got of an interrupted fetch, and what the
+            next one need not find out again.
 
     Raises:
         SettingsError: If ``files`` is asked for without a folder.
@@ -42,7 +43,7 @@ def open_source(params: SourceParams, kept: Path = Path("var/fetching")) -> Sour
                     "sources.<name>.root: a source of kind 'files' reads a folder and none is "
                     "named: give --data FOLDER (or DATA=<folder>), or set root in the settings"
                 )
-            return FilesSource(params.root, params)
+            return FilesSource(params.root, params, kept / "files")
         case "yahoo":
             universe = params.universe
             index = [universe.index] if universe.index else []

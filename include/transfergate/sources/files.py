@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +16,8 @@ from transfergate.progress import Progress
 from transfergate.settings import FileFormatParams, SourceParams
 from transfergate.sources.base import require_known
 from transfergate.sources.events import actions_of_rows, merged_actions, symbols_of_rows
-from transfergate.sources.folder import Folder, matches
+from transfergate.sources.folder import Folder, Stamp, matches
+from transfergate.sources.holdings import Holdings
 from transfergate.sources.lean import LeanFile, LeanMaps, base_of, beside
 from transfergate.sources.reading import READ_SCHEMA, BarFile
 from transfergate.sources.tables import (
@@ -41,14 +43,17 @@ class FilesSource:
     Args:
         root: Folder or object-store URL.
         params: Formats, files to ignore, declared tables.
+        kept: Folder for notes of which file holds which tickers, so that the next fetch need not
+            read all files for that; None: no notes.
     """
 
     name = "files"
     lists_all = True
 
-    def __init__(self, root: str, params: SourceParams) -> None:
+    def __init__(self, root: str, params: SourceParams, kept: Path | None = None) -> None:
         self.folder = Folder(root)
         self.params = params
+        self._kept = kept
         self._read_last: tuple[frozenset[str], pa.Table] | None = None
 
     def tickers(self) -> tuple[str, ...]:
@@ -104,10 +109,8 @@ class FilesSource:
             known = self.tickers()
             strays = known[0] in wanted
             keep: set[str | None] = {*wanted, *([None] if strays else [])}
-            files = [
-                file for file in self._files
-                if any(file in self._files_of.get(ticker, ()) for ticker in keep)
-            ]  # fmt: skip
+            holding = {file.name for t in keep for file in self._files_of.get(t, ())}
+            files = [file for file in self._files if file.name in holding]
             progress = Progress(f"read from {self.folder.root}", len(files), "files")
             tables = [file.read(wanted, strays=strays) for file in progress.over(files)]
             rows = pa.concat_tables([READ_SCHEMA.empty_table(), *tables]).combine_chunks()
@@ -129,23 +132,32 @@ class FilesSource:
 
     @cached_property
     def _files(self) -> list[BarFile]:
-        names = self.folder.names()
+        names = sorted(self._stamps)
         declared = {self.params.actions, self.params.instruments, self.params.symbols}
         names = [
             name for name in names
             if name not in declared and not any(matches(name, p) for p in self.params.ignore)
         ]  # fmt: skip
         fitting = {
-            name: [shape for shape in self.params.formats if matches(name, shape.pattern)]
+            name: [shape for shape in self._formats if matches(name, shape.pattern)]
             for name in names
             if not (self._has_lean and beside(name))
         }
         self._refuse_unfit(fitting)
         return [self._file(name, shapes[0], names) for name, shapes in fitting.items()]
 
+    @cached_property
+    def _formats(self) -> list[FileFormatParams]:
+        own = {"currency": self.params.currency}
+        formats = self.params.formats
+        return [one if one.currency or not own["currency"] else one.model_copy(update=own)
+                for one in formats]  # fmt: skip
+
+    @cached_property
+    def _stamps(self) -> dict[str, Stamp | None]:
+        return self.folder.stamps()
+
     def _file(self, name: str, shape: FileFormatParams, names: list[str]) -> BarFile:
-        if shape.currency is None and self.params.currency:
-            shape = shape.model_copy(update={"currency": self.params.currency})
         if shape.kind == "lean":
             return LeanFile(self.folder, name, shape, self._maps_of(name, names))
         return BarFile(self.folder, name, shape)
@@ -190,9 +202,11 @@ class FilesSource:
     def _files_of(self) -> dict[str | None, list[BarFile]]:
         # None: files with rows that name no ticker.
         holders: dict[str | None, list[BarFile]] = {}
+        holdings = Holdings(self._kept, self.folder.root)
         for file in self._files:
-            for ticker in file.tickers():
+            for ticker in holdings.tickers(file, self._stamps[file.name]):
                 holders.setdefault(ticker, []).append(file)
+        holdings.keep()
         if not holders.keys() - {None}:
             raise SourceError(
                 f"source 'files': {len(self._files)} files in {self.folder.root} hold no ticker: "

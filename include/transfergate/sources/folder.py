@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +13,14 @@ from pyarrow import fs
 
 from transfergate.errors import SourceError
 
+_HIDDEN = re.compile(r"(^|/)[._]")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
+SETTLED_SECONDS = {"here": 2.0, "store": 60.0}
+"""How long ago a file must have changed for its stamp to tell any later change: longer than the
+steps of the clock that dates it, and for a store than what its clock and ours may differ by."""
+
+Stamp = list[int]
+"""Size and time of change of a file, on this machine also when its entry changed and its inode."""
 
 
 class Folder:
@@ -33,6 +43,7 @@ class Folder:
         except (pa.ArrowException, OSError) as error:
             raise _unreachable(text, error) from error
         self._base = base.rstrip("/")
+        self._here = isinstance(self._files, fs.LocalFileSystem)
 
     def names(self) -> list[str]:
         """Paths below the root, sorted; hidden files and folders are left out.
@@ -40,6 +51,17 @@ class Folder:
         Raises:
             SourceError: If there is no such folder, or the store cannot be reached.
         """
+        return sorted(self.stamps())
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        """Paths as :meth:`names` has them, each with what it looks like now.
+
+        None stands for a file so new that a change could still hide behind the same stamp.
+
+        Raises:
+            SourceError: If there is no such folder, or the store cannot be reached.
+        """
+        now = time.time_ns()
         try:
             found = self._files.get_file_info(fs.FileSelector(self._base, recursive=True))
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -49,12 +71,27 @@ class Folder:
             ) from error
         except OSError as error:
             raise _unreachable(self.root, error) from error
-        names = [
-            info.path[len(self._base) :].lstrip("/")
+        named = (
+            (info.path[len(self._base) :].lstrip("/"), info)
             for info in found
             if info.type == fs.FileType.File
-        ]
-        return sorted(name for name in names if not re.search(r"(^|/)[._]", name))
+        )
+        return {name: self._stamp(info, now) for name, info in named if not _HIDDEN.search(name)}
+
+    def _stamp(self, info: fs.FileInfo, now: int) -> Stamp | None:
+        changed = info.mtime_ns
+        if changed is None:
+            return None
+        stamp, wait = [info.size, changed], SETTLED_SECONDS["here" if self._here else "store"]
+        if self._here:
+            try:
+                entry = os.stat(info.path)
+            except OSError:  # gone meanwhile; whoever reads it will say so
+                return None
+            # A time of change can be set at will, that of the entry cannot.
+            stamp = [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
+            changed = max(entry.st_mtime_ns, entry.st_ctime_ns)
+        return stamp if changed < now - wait * 1e9 else None
 
     def read(self, name: str) -> pa.Buffer:
         """Content of one file.
@@ -92,10 +129,11 @@ def matches(name: str, pattern: str) -> bool:
     """
     if "/" not in pattern:
         name = name.rpartition("/")[2]
-    return re.fullmatch(_expression(pattern.lstrip("/")), name) is not None
+    return _expression(pattern.lstrip("/")).fullmatch(name) is not None
 
 
-def _expression(pattern: str) -> str:
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> re.Pattern[str]:
     # [abc] and [!abc] are sets; {csv,txt} are choices.
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{[^}]*\})", pattern)
     simple = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -110,7 +148,7 @@ def _expression(pattern: str) -> str:
             out += "(?:" + "|".join(re.escape(choice) for choice in part[1:-1].split(",")) + ")"
         else:
             out += re.escape(part)
-    return out
+    return re.compile(out)
 
 
 def _unreachable(root: str, error: Exception) -> SourceError:
