@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from transfergate import steps
-from transfergate.errors import SourceError
+from transfergate.errors import SourceError, TransferGateError
 from transfergate.settings import (
     FeatureParams,
+    FileFormatParams,
     QualityParams,
     Settings,
     SourceParams,
@@ -117,3 +118,65 @@ def test_hostile_tickers_in_bar_files_are_set_apart_and_name_no_file(tmp_path: P
     assert set(manifest["tickers"]) == set(frame["ticker"]) - {"^SYN"}
     outside = {name for name in everything_below(tmp_path) if not name.startswith("deep/")}
     assert outside == {"in", f"in/bars.{kind}", "deep"}
+
+
+def test_files_with_hostile_names_bring_nothing_in(tmp_path: Path):
+    root = tmp_path / "in"
+    root.mkdir()
+    one = bars(1).groupby("ticker")
+    one.get_group("SRC01").drop(columns="ticker").to_csv(root / "GOOD.csv", index=False)
+    for stem in ("..x", "a b", "$(id)", "x" * 60, "-rf", "<script>"):
+        one.get_group("SHARED").drop(columns="ticker").to_csv(root / f"{stem}.csv", index=False)
+    by_name = (FileFormatParams(pattern="*.csv", ticker_from="filename"),)
+    loaded = chain.ingest_all(installed(tmp_path, root, formats=by_name))
+    assert (loaded["tickers"], loaded["loaded"]) == (1, 260)
+    outside = {name for name in everything_below(tmp_path) if not name.startswith(("deep", "in"))}
+    assert outside == set()
+
+
+ROWS = {
+    "symbols": ("symbol,ticker,first_date,last_date", "SHARED,{},,"),
+    "instruments": ("ticker,exchange", "{},XNYS"),
+    "actions": ("ticker,effect_date,kind,value", "{},2020-01-06,split,2"),
+}
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "/etc/passwd", "x" * 21, "A\\B", "~root"])
+@pytest.mark.parametrize("table", list(ROWS))
+def test_reference_data_with_a_hostile_name_is_refused_or_names_no_file(
+    tmp_path: Path, table: str, name: str
+):
+    root = tmp_path / "in"
+    root.mkdir()
+    bars(1).to_csv(root / "bars.csv", index=False)
+    header, row = ROWS[table]
+    (root / f"{table}.csv").write_text(f"{header}\n{row.format(name)}\n")
+    settings = installed(tmp_path, root, **{table: f"{table}.csv"})
+    try:
+        plan = steps.plan_ingest(settings, source="vendor")
+        landed = [steps.fetch_bars(settings, plan, batch) for batch in plan["ticker_batches"]]
+    except TransferGateError:
+        landed = []
+    keys = set(open_store(settings).keys(""))
+    assert {key.rpartition("/")[0] for key in keys} == set(landed)
+    outside = {one for one in everything_below(tmp_path) if not one.startswith(("deep", "in"))}
+    assert outside == set()
+
+
+def test_no_step_makes_a_key_of_a_hostile_name(tmp_path: Path):
+    """Whoever comes past the forms: versions, tickers and ids of the command line."""
+    settings = Settings(home=tmp_path / "deep" / "below" / "home")
+    asks = (
+        lambda name: steps.promote(settings, name, "v", "ada", "why"),
+        lambda name: steps.promote(settings, "AAA", name, "ada", "why"),
+        lambda name: steps.rollback(settings, name, "ada", "why"),
+        lambda name: steps.summary(settings, name),
+        lambda name: steps.rebuild_snapshot(settings, name),
+        lambda name: steps.decide(settings, name),
+    )
+    for name in HOSTILE:
+        for ask in asks:
+            with pytest.raises((TransferGateError, ValueError)):
+                ask(name)
+    assert list(open_store(settings).keys("")) == []
+    assert everything_below(tmp_path) <= {"deep", "deep/below", "deep/below/home"}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +137,9 @@ class Tracking:
             if self.tracking_uri.startswith("sqlite:///"):
                 file = Path(self.tracking_uri.removeprefix("sqlite:///"))
                 file.parent.mkdir(parents=True, exist_ok=True)
-            log.info("opening MLflow at %s", self.tracking_uri)
-            self._client = MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+            uri = _without_login(self.tracking_uri)
+            log.info("opening MLflow at %s", uri)
+            self._client = MlflowClient(uri, registry_uri=uri)
         return self._client
 
     def _experiment(self) -> str:
@@ -152,6 +153,16 @@ class Tracking:
             except MlflowException:  # created meanwhile by another task
                 found = client.get_experiment_by_name(EXPERIMENT)
         return str(found.experiment_id)
+
+
+def _without_login(uri: str) -> str:
+    # MLflow quotes the address in whatever it raises: user and password go by the environment.
+    parts = urlsplit(uri)
+    if not parts.netloc or "@" not in parts.netloc:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _batches(points: Iterator[Any]) -> Iterator[list[Any]]:

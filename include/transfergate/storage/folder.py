@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -40,7 +41,11 @@ class FolderObjects:
 
     def exists(self, key: str) -> bool:
         """Whether the object or folder is there."""
-        return self.path(key).exists()
+        try:
+            return self.path(key).exists()
+        except OSError as error:
+            _raise_unless_gone(error)
+            return False
 
     def read(self, key: str) -> bytes:
         """Content of one object."""
@@ -177,8 +182,9 @@ class FolderObjects:
             if target.exists():
                 return name, False
             for path in temporary.rglob("*"):
-                # One that is shared with a published folder was waited for by that one.
-                if path.is_file() and path.stat().st_nlink == 1:
+                # One that is shared with a published folder was waited for by that one. Some file
+                # systems count no names at all, and say 0.
+                if path.is_file() and path.stat().st_nlink < 2:
                     sync_path(path)
             try:
                 os.rename(temporary, target)
@@ -222,8 +228,10 @@ def _inside(root: str, key: str) -> str:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    # A folder that another process has just renamed or removed holds nothing to list.
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+    # A folder that another process has just renamed or removed holds nothing to list; nor does one
+    # whose name no file can have.
+    gone = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    if not gone and error.errno != errno.ENAMETOOLONG:
         raise error
 
 
