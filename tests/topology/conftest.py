@@ -123,15 +123,6 @@ class Cluster:
         """Raise if a service has ended that nobody has stopped."""
         self.loopback.check()
 
-    def task_log(
-        self, dag_id: str, run_id: str, task_id: str, map_index: int, attempt: int
-    ) -> Path:
-        """Where a try of a task instance writes its log."""
-        folder = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
-        if map_index >= 0:
-            folder /= f"map_index={map_index}"
-        return folder / f"attempt={attempt}.log"
-
     def run_chain(self, source: str = "synthetic") -> list[Run]:
         """Trigger the first DAG and follow the assets to the last."""
         for dag_id in CHAIN:

@@ -99,15 +99,6 @@ class EmbeddedAirflow:
             self._lock.close()
             self._lock = None
 
-    def task_log(
-        self, dag_id: str, run_id: str, task_id: str, map_index: int, attempt: int
-    ) -> Path:
-        """Where a try of a task instance writes its log (one JSON object a line)."""
-        folder = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
-        if map_index >= 0:
-            folder /= f"map_index={map_index}"
-        return folder / f"attempt={attempt}.log"
-
     def environment(self) -> dict[str, str]:
         """Environment of all of Airflow's processes."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}

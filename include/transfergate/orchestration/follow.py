@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from transfergate.orchestration.embedded import EmbeddedAirflow
 from transfergate.orchestration.progress import Progress, last_said, readable_tail
@@ -80,7 +79,7 @@ def _finish(airflow: EmbeddedAirflow, dag_id: str, run_id: str, progress: Progre
 def _detail(airflow: EmbeddedAirflow, one: TaskInstance) -> str:
     # What a running task has said last, or where a person is waited for.
     if one.state == "running":
-        return last_said(_log(airflow, one))
+        return last_said(one.log(airflow.logs))
     if one.state == "awaiting_input":
         where = f"{airflow.url}/dags/{one.dag_id}/runs/{one.run_id}/tasks/{one.task_id}"
         return f"  waits for your answer: {where}/required_actions"
@@ -93,7 +92,7 @@ def _failure(
     parts = [f"{dag_id} {run_id} failed"]
     for one in instances:
         if one.state == "failed":
-            log_file = _log(airflow, one)
+            log_file = one.log(airflow.logs)
             parts.append(f"\n{one.task_id} {one.label} failed; its last lines:")
             parts += [f"    {line}" for line in readable_tail(log_file, TAIL_LINES)]
             parts.append(f"full log: {log_file}")
@@ -101,7 +100,3 @@ def _failure(
     if blocked:
         parts.append(f"not run for that reason: {', '.join(dict.fromkeys(blocked))}")
     return "\n".join(parts)
-
-
-def _log(airflow: EmbeddedAirflow, one: TaskInstance) -> Path:
-    return airflow.task_log(one.dag_id, one.run_id, one.task_id, one.map_index, one.attempt)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,6 +37,15 @@ class TaskInstance:
     def key(self) -> tuple[str, str, str, int]:
         """What stays the same while the state changes."""
         return self.dag_id, self.run_id, self.task_id, self.map_index
+
+    def log(self, logs: Path) -> Path:
+        """Where this try writes its log under Airflow's folder of logs (one JSON object a line)."""
+        folder = (
+            logs / f"dag_id={self.dag_id}" / f"run_id={self.run_id}" / f"task_id={self.task_id}"
+        )
+        if self.map_index >= 0:
+            folder /= f"map_index={self.map_index}"
+        return folder / f"attempt={self.attempt}.log"
 
 
 class AirflowApi:
