@@ -17,3 +17,15 @@ def test_seeds_that_stayed_flat_stand_beside_the_budgets():
     ):
         row = next(part for part in shown.split("<tr") if words in part)
         assert all(f">{count}<" in row for count in arms)
+
+
+def test_the_rows_do_not_stand_in_the_order_of_the_record():
+    totals = {name: {"finetuned": 1, "scratch": 1} for name in ("sessions", "later", "updates")}
+    audits = {"leakage": {"passed": True},
+              "budget_parity": {"passed": True, "figures": {"totals": totals}}}  # fmt: skip
+    turned = {"budget_parity": {"passed": True,
+                                "figures": {"totals": dict(reversed(totals.items()))}},
+              "leakage": {"passed": True}}  # fmt: skip
+    shown, again = (budgets({"audits": one, "delta_sharpe": 0.1}) for one in (audits, turned))
+    assert shown == again
+    assert shown.index("gradient updates") < shown.index("training sessions") < shown.index("later")

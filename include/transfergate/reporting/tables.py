@@ -111,17 +111,24 @@ def budgets(report: Report) -> str:
         )
     results = ", ".join(
         f"{escape(name.replace('_', ' '))} {flag(bool(audit.get('passed')))}"
-        for name, audit in audits.items()
+        for name, audit in sorted(audits.items())
     )
     totals = ((audits.get("budget_parity") or {}).get("figures") or {}).get("totals") or {}
     rows = [
         (BUDGET_WORDS.get(name, escape(name)), *(_amount(row.get(arm)) for arm in REQUIRED_ARMS))
-        for name, row in totals.items()
+        for name, row in sorted(totals.items(), key=_budget_place)
         if isinstance(row, Mapping)
     ]
     head = ("on the target", "fine-tuned", "from scratch")
     amounts = table("Budgets of both arms", head, rows) if rows else ""
     return f'<p class="note">Audits: {results}.</p>{amounts}' if results else amounts
+
+
+def _budget_place(item: tuple[str, object]) -> tuple[bool, int, str]:
+    # A result that passed through PostgreSQL comes back with its names in another order.
+    name, _ = item
+    known = name in BUDGET_WORDS
+    return not known, list(BUDGET_WORDS).index(name) if known else 0, name
 
 
 def _amount(value: object) -> str:
