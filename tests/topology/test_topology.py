@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.kept_objects import kept_objects
 from tests.topology.compose import ROOT
 from tests.topology.conftest import TINY, Cluster, environment_of
 from transfergate import steps
@@ -25,7 +26,6 @@ from transfergate.orchestration.assets import CHAIN
 from transfergate.orchestration.retrain import collect
 from transfergate.registry.tracking import Tracking, model_name
 from transfergate.settings import Settings
-from transfergate.storage import open_store
 
 pytestmark = [pytest.mark.topology, pytest.mark.timeout(1200)]
 
@@ -121,7 +121,7 @@ def test_verdicts_and_artefacts_are_those_of_the_embedded_run(
     settings = cluster.settings(monkeypatch)
     here = steps.summary(settings, chain["evaluation_id"])["tickers"]
     assert _judged(here) == _judged(result["summary"]["tickers"])
-    in_bucket, in_folder = _objects(settings), _objects(at_home)
+    in_bucket, in_folder = (kept_objects(one, besides=("who",)) for one in (settings, at_home))
     assert list(in_bucket) == list(in_folder)
     differ = [key for key in in_folder if in_bucket[key] != in_folder[key]]
     assert differ == [], _first_difference(in_bucket[differ[0]], in_folder[differ[0]])
@@ -139,27 +139,6 @@ def _judged(tickers: dict[str, Any]) -> dict[str, Any]:
         ticker: report | {"outcome": report["outcome"].partition(", in run ")[0]}
         for ticker, report in tickers.items()
     }
-
-
-def _objects(settings: Settings) -> dict[str, bytes]:
-    store = open_store(settings)
-    keys = [key for key in store.keys("") if not key.startswith("data_docs/")]
-    return {key: _timeless(key, store.read(key)) for key in keys}
-
-
-def _timeless(key: str, content: bytes) -> bytes:
-    if key.endswith("/origin.json"):
-        return b"when and by which run"
-    if key.endswith(".json"):
-        return json.dumps(_without_moments(json.loads(content)), sort_keys=True).encode()
-    return content
-
-
-def _without_moments(value: Any) -> Any:
-    if isinstance(value, dict):
-        moments = ("known_at", "as_of", "when", "who", "seconds")
-        return {k: _without_moments(v) for k, v in value.items() if not k.endswith(moments)}
-    return [_without_moments(v) for v in value] if isinstance(value, list) else value
 
 
 def test_the_mlflow_server_has_the_champion(chain, cluster, monkeypatch):

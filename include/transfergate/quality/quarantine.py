@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,12 @@ def quarantine_csv(file: Path, wanted: Filter) -> Iterator[bytes]:
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it; numbers do not.
     """
-    yield _lines([COLUMNS])
+    yield csv_lines([COLUMNS])
     with pq.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(_ROWS_AT_ONCE):
             rows = _plain(batch.filter(_fits(batch, wanted)))
             cells = ([harmless(_said(row[name])) for name in COLUMNS] for row in rows)
-            if text := _lines(cells):
+            if text := csv_lines(cells):
                 yield text
 
 
@@ -93,6 +93,13 @@ def harmless(value: Any) -> Any:
     if not isinstance(value, str) or _NUMBER.fullmatch(value):
         return value
     return "'" + value if value.lstrip(" ").startswith(_FORMULA) else value
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Lines of a CSV; nothing where there are no rows."""
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(rows)
+    return sink.getvalue().encode()
 
 
 def _groups_from(parquet: pq.ParquetFile, first: int, count: int) -> Iterator[pa.RecordBatch]:
@@ -139,9 +146,3 @@ def _plain(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 def _said(value: Any) -> Any:
     return "; ".join(value) if isinstance(value, tuple) else value
-
-
-def _lines(rows: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> bytes:
-    sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows(rows)
-    return sink.getvalue().encode()

@@ -5,11 +5,9 @@ They read the Parquet of each batch, and never open the warehouse.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +20,7 @@ import pyarrow.parquet as pq
 
 from transfergate.errors import QuarantineError
 from transfergate.quality import QUARANTINE_SCHEMA, rule_of
-from transfergate.quality.quarantine import harmless
+from transfergate.quality.quarantine import csv_lines, harmless
 from transfergate.settings import Settings
 from transfergate.steps.batches import batch_reports, releases_of
 from transfergate.storage import ArtefactStore, open_store
@@ -196,14 +194,14 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
             if path.suffix == ".parquet":
                 parquet = stack.enter_context(pq.ParquetWriter(file, _EXPORTED, compression="zstd"))
             else:
-                file.write(_csv_lines([_EXPORTED.names]))
+                file.write(csv_lines([_EXPORTED.names]))
             for report, table in quarantined(settings, asked):
                 told = _told(report, table, released.get(report["batch_id"], {}))
                 rows += told.num_rows
                 if parquet:
                     parquet.write_table(told)
                 else:
-                    file.write(_csv_lines(_cells(told)))
+                    file.write(csv_lines(_cells(told)))
     except OSError as error:
         raise QuarantineError(
             f"{path}: cannot be written ({error.strerror}); name a file in a folder that you may "
@@ -235,12 +233,6 @@ def _cells(rows: pa.Table) -> Iterator[list[Any]]:
         for row in batch.to_pylist():
             row["reasons"] = "; ".join(row["reasons"])
             yield [harmless(row[name]) for name in _EXPORTED.names]
-
-
-def _csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows(rows)
-    return sink.getvalue().encode()
 
 
 def released_rows(settings: Settings) -> dict[str, dict[int, dict[str, Any]]]:
