@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -67,3 +68,80 @@ def test_opening_again_keeps_tables_and_their_rows(tmp_path):
         )
     with open_warehouse(file, SQL, 1) as conn:
         assert conn.execute("select batch_id from quarantine").fetchall() == [("b",)]
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    """A copy of ``sql/`` whose last script counts how often it ran."""
+    folder = tmp_path / "sql"
+    shutil.copytree(SQL / "staging", folder / "staging")
+    counter = "create table if not exists runs (n int); insert into runs values (1);"
+    (folder / "staging/99_runs.sql").write_text(counter)
+    return folder
+
+
+def runs(file: Path, scripts: Path) -> int:
+    with open_warehouse(file, scripts, 1) as conn:
+        ((count,),) = conn.execute("select count(*) from runs").fetchall()
+    return int(count)
+
+
+def test_scripts_that_gave_this_schema_do_not_run_again(tmp_path, scripts):
+    file = tmp_path / "warehouse.duckdb"
+    assert [runs(file, scripts) for _ in range(3)] == [1, 1, 1]
+
+
+def test_other_scripts_or_another_duckdb_bring_the_schema_up_to_date(
+    tmp_path, scripts, monkeypatch
+):
+    file = tmp_path / "warehouse.duckdb"
+    runs(file, scripts)
+    macro = scripts / "staging/98_macro.sql"
+    macro.write_text("create or replace macro answer() as 41;")
+    assert runs(file, scripts) == 2
+    macro.write_text("create or replace macro answer() as 42;")
+    assert runs(file, scripts) == 3
+    monkeypatch.setattr(duckdb, "__version__", "99.0.0")
+    assert runs(file, scripts) == 4
+    with open_warehouse(file, scripts, 1) as conn:
+        assert conn.execute("select answer()").fetchall() == [(42,)]
+    # The version before is brought back by the next process that has it.
+    monkeypatch.undo()
+    macro.write_text("create or replace macro answer() as 41;")
+    assert runs(file, scripts) == 5
+    with open_warehouse(file, scripts, 1) as conn:
+        assert conn.execute("select answer()").fetchall() == [(41,)]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "drop trigger bar_revisions_are_not_updated on bar_revisions",
+        "drop table calendar_spans",
+        "drop table staging_applied",
+        "delete from staging_applied",
+    ],
+)
+def test_what_was_dropped_by_hand_is_there_again(tmp_path, loss):
+    file = tmp_path / "warehouse.duckdb"
+    with open_warehouse(file, SQL, 1) as conn:
+        conn.execute(loss)
+    with open_warehouse(file, SQL, 1) as conn:
+        assert conn.execute("select count(*) from staging_applied").fetchall() == [(1,)]
+        assert conn.execute("select count(*) from calendar_spans").fetchall() == [(0,)]
+        with pytest.raises(duckdb.Error, match="append-only"):
+            conn.execute("update bar_revisions set open = 1")
+
+
+def test_a_script_that_fails_leaves_the_schema_as_it_was(tmp_path, scripts):
+    file = tmp_path / "warehouse.duckdb"
+    runs(file, scripts)
+    changed = scripts / "staging/98_changed.sql"
+    changed.write_text("create table half_done (n int); select error('cut off');")
+    for _ in range(2):
+        with pytest.raises(duckdb.Error, match="cut off"), open_warehouse(file, scripts, 1):
+            pass
+    changed.unlink()
+    assert runs(file, scripts) == 1
+    with open_warehouse(file, scripts, 1) as conn, pytest.raises(duckdb.CatalogException):
+        conn.execute("from half_done")

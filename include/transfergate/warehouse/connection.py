@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from transfergate.errors import WarehouseBusy
+from transfergate.storage import content_hash
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
+# Macros are left out: to list them takes as long as to make them again.
+_TABLES_AND_TRIGGERS = """
+select sql from (
+    select sql from duckdb_tables() where database_name = current_database() and not temporary
+    union all
+    select sql from duckdb_triggers() where database_name = current_database()
+)
+order by sql
+"""
 
 
 @contextmanager
@@ -27,8 +37,9 @@ def open_warehouse(
 
     Args:
         path: The DuckDB file; created with its folder if there is none.
-        sql_dir: Its ``staging/*.sql`` run in order of their names, in one transaction;
-            each may run any number of times.
+        sql_dir: Its ``staging/*.sql`` run in order of their names, in one transaction; each may
+            run any number of times. Not again where the file says that they, by this DuckDB,
+            gave the tables and triggers that it has.
         wait_seconds: How long to wait for another process to let go.
         threads: What DuckDB may use.
 
@@ -44,9 +55,7 @@ def open_warehouse(
     try:
         conn.execute(f"set threads = {int(threads)}")
         conn.execute("set timezone = 'UTC'")
-        with transaction(conn):
-            for script in sorted((sql_dir / "staging").glob("*.sql")):
-                conn.execute(script.read_text(encoding="utf-8"))
+        _bring_up_to_date(conn, sql_dir)
         yield conn
     finally:
         conn.close()
@@ -67,6 +76,33 @@ def transaction(conn: duckdb.DuckDBPyConnection) -> Iterator[None]:
     except BaseException:
         conn.execute("rollback")
         raise
+
+
+def _bring_up_to_date(conn: duckdb.DuckDBPyConnection, sql_dir: Path) -> None:
+    files = sorted((sql_dir / "staging").glob("*.sql"))
+    scripts = [file.read_text(encoding="utf-8") for file in files]
+    if _applied(conn) == _fingerprint(conn, scripts):
+        return
+    with transaction(conn):
+        for script in scripts:
+            conn.execute(script)
+        now = {"fingerprint": _fingerprint(conn, scripts)}
+        conn.execute("delete from staging_applied")
+        conn.execute("insert into staging_applied values ($fingerprint)", now)
+
+
+def _applied(conn: duckdb.DuckDBPyConnection) -> str | None:
+    try:
+        rows = conn.execute("select fingerprint from staging_applied").fetchall()
+    except duckdb.CatalogException:  # a new file, or one of an earlier version
+        return None
+    return str(rows[0][0]) if rows else None
+
+
+def _fingerprint(conn: duckdb.DuckDBPyConnection, scripts: Sequence[str]) -> str:
+    """Of the scripts, DuckDB, tables and triggers: a table or trigger that is gone is missed."""
+    found = conn.execute(_TABLES_AND_TRIGGERS).fetchall()
+    return content_hash(duckdb.__version__, *scripts, *(str(sql) for (sql,) in found), length=32)
 
 
 def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:

@@ -70,7 +70,8 @@ def whole_market(
     """
     plans = [TickerPlan(ticker, is_index=is_index(ticker)) for ticker in sorted(bars)]
     parts, batches = _kept_sums(conn, run, resources, plans, bars, folder)
-    return _added_up(conn, run, parts), batches
+    with feature_worker(conn, run) as worker:
+        return _added_up(worker, parts), batches
 
 
 def changed_market(
@@ -114,8 +115,8 @@ def changed_market(
         if plan.is_index or base.has_rows_from(plan.ticker, changed[plan.ticker])
     ]
     then = _sums(conn, replace(run, as_of=base_as_of), resources, moved, bars)
-    market = _added_up(conn, run, [base.market, *now, *map(_negative, then)])
     with feature_worker(conn, run) as worker:
+        market = _added_up(worker, [base.market, *now, *map(_negative, then)])
         set_market(worker, run, base.market)
         worker.execute("create temp table returns_then as from int_index_returns")
         set_market(worker, run, market)
@@ -157,10 +158,9 @@ def _sums(
     return in_parallel(sums, cut_batches(plans, bars, resources), resources.threads)
 
 
-def _added_up(conn: DuckDBPyConnection, run: FeatureRun, parts: Sequence[pa.Table]) -> pa.Table:
-    with feature_worker(conn, run) as worker:
-        worker.register("market_parts", pa.concat_tables(parts))
-        return worker.sql(_ADDED_UP).to_arrow_table().cast(MARKET_SCHEMA)
+def _added_up(conn: DuckDBPyConnection, parts: Sequence[pa.Table]) -> pa.Table:
+    conn.register("market_parts", pa.concat_tables(parts))
+    return conn.sql(_ADDED_UP).to_arrow_table().cast(MARKET_SCHEMA)
 
 
 def _negative(part: pa.Table) -> pa.Table:

@@ -214,7 +214,8 @@ class BaseSnapshot:
 
     def recent(self, ticker: str) -> Rows:
         """Recent rows of a ticker."""
-        return self._recent.get(ticker, Rows.none(len(self.manifest["features"])))
+        found = self._recent.get(ticker)
+        return Rows.none(len(self.manifest["features"])) if found is None else found
 
     def rows(self, ticker: str) -> Rows:
         """All rows of a ticker; none where it is not in the snapshot."""
