@@ -44,7 +44,9 @@ COPY --from=code --chown=50000:0 /opt/airflow /opt/airflow
 ENV AIRFLOW_HOME=/opt/airflow PATH=/opt/venv/bin:$PATH
 USER 50000:0
 WORKDIR /opt/airflow
-ENTRYPOINT ["/usr/bin/dumb-init", "--", "airflow"]
+COPY deploy/entrypoint.sh /entrypoint
+COPY deploy/clean-logs.sh /clean-logs
+ENTRYPOINT ["/usr/bin/dumb-init", "--", "/entrypoint"]
 
 # The MLflow server: its own packages, none of ours.
 FROM python AS mlflow
@@ -68,4 +70,6 @@ COPY --from=code --chown=50000:0 /opt/airflow /opt/airflow
 ENV AIRFLOW_HOME=/opt/airflow PATH=/opt/venv/bin:$PATH
 USER 50000:0
 WORKDIR /opt/airflow
-ENTRYPOINT ["/usr/bin/dumb-init", "--", "airflow"]
+COPY deploy/entrypoint.sh /entrypoint
+COPY deploy/clean-logs.sh /clean-logs
+ENTRYPOINT ["/usr/bin/dumb-init", "--", "/entrypoint"]

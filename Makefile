@@ -1,7 +1,7 @@
 # Everything runs from a clone with Python 3.11 and nothing else: each target installs what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots test-topology test-topology-faults check format golden drills bench charts secrets setup-cluster lock lock-cluster audit sbom clean
+.PHONY: help setup setup-dev setup-bench setup-store retrain up test test-browser screenshots test-topology test-topology-faults test-chart check format golden drills bench charts secrets setup-cluster lock lock-cluster audit sbom clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 VENV ?= .venv
@@ -92,6 +92,14 @@ test-topology: setup-dev setup-store setup-cluster ## docker-compose.yaml's serv
 
 test-topology-faults: setup-dev setup-store setup-cluster ## The same, and its services are killed while it runs
 	@exec $(BIN)/python -m pytest tests/topology -m fault -rs $(PYTEST_ARGS)
+
+.venv-chart/.installed: requirements-chart.txt
+	@$(PYTHON) -m venv .venv-chart
+	@.venv-chart/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-chart.txt
+	@touch $@
+
+test-chart: setup-dev .venv-chart/.installed ## Airflow's Helm chart (CHART= its folder or .tgz) rendered with deploy/helm-values.yaml
+	@CHART='$(abspath $(CHART))' exec $(BIN)/python -m pytest tests/topology/test_helm_chart.py -m chart -rs $(PYTEST_ARGS)
 
 secrets: setup ## .env for docker-compose.yaml: fresh passwords and keys; never overwrites
 	@exec $(BIN)/transfergate secrets

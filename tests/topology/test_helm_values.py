@@ -1,10 +1,14 @@
-"""The Helm values say what docker-compose.yaml says; the chart itself is not at hand."""
+"""The Helm values say what docker-compose.yaml says; test_helm_chart renders them."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.topology.compose import ROOT, services
@@ -32,6 +36,8 @@ def test_each_queue_has_a_set_of_workers_with_the_slots_of_the_compose_file():
                 assert said["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == slots, name
     assert SETS["warehouse"]["replicas"] == 1
     assert SETS["warehouse"]["strategy"] == {"type": "Recreate"}
+    # The chart puts its own beside it unless that is taken away, and Kubernetes refuses both.
+    assert VALUES["workers"]["strategy"] == {"rollingUpdate": None}
     assert [name for name, one in SETS.items() if "extraVolumes" in one] == ["warehouse"]
     assert SETS["gpu"]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
@@ -41,6 +47,9 @@ def test_airflow_is_configured_as_in_the_compose_file():
     for section, options in VALUES["config"].items():
         for option, value in options.items():
             there = environment.get(f"AIRFLOW__{section}__{option}".upper())
+            if option == "hostname_callable":  # Compose's names are in Docker's DNS
+                assert there is None
+                continue
             if section == "celery_broker_transport_options":
                 there = environment["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]
             assert there == value, (section, option)
@@ -70,3 +79,42 @@ def test_no_secret_stands_in_the_values_and_all_that_they_name_are_written(tmp_p
     text = (ROOT / "deploy/helm-values.yaml").read_text()
     assert not [value for secret in written.values() for value in secret.values() if value in text]
     assert VALUES["createUserJob"] == {"enabled": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "started"),
+    [
+        (["api-server"], "airflow api-server"),
+        (["airflow", "db", "migrate"], "airflow db migrate"),
+        (["bash", "-c", "exec airflow celery worker -q gpu"], "airflow celery worker -q gpu"),
+        (["python", "-m", "celery"], "python -m celery"),
+    ],
+)
+def test_the_entrypoint_starts_what_compose_and_the_chart_name(tmp_path, words, started):
+    for name in ("airflow", "python"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [ROOT / "deploy/entrypoint.sh", *words], env={"PATH": path}, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == started
+
+
+def test_old_log_files_are_deleted_and_young_ones_stay(tmp_path):
+    logs = tmp_path / "logs" / "dag_id=x"
+    logs.mkdir(parents=True)
+    for name, days in (("old", 16), ("young", 14)):
+        (logs / name).write_text("line")
+        moment = time.time() - days * 86_400
+        os.utime(logs / name, (moment, moment))
+    environment = {"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path)}
+    process = subprocess.Popen([ROOT / "deploy/clean-logs.sh"], env=environment, process_group=0)
+    deadline = time.monotonic() + 30
+    while (logs / "old").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, "it goes on"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert [path.name for path in logs.iterdir()] == ["young"]
