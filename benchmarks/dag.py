@@ -1,14 +1,17 @@
 """Wall time of the fine-tuning DAG through a real Airflow: ``python -m benchmarks.dag --json``.
 
 40 planted tickers x 4 folds x 5 seeds x 2 arms, one choice of the grid, 1,300 sessions, the default
-network and features. Bars, features and a foundation (of 8 further tickers, few updates) are made
-once, without Airflow. Then ``finetune_tickers`` runs in an embedded Airflow (SQLite, LocalExecutor,
-two tasks at a time on two cores) on a copy of them: from the run's start to its end, so with the
-start of every task, scoring, permutation importance, the refits, the gate and the promotions, and
-without the start of Airflow itself. ``peer`` is one ticker a task (``finetune.tickers_per_task`` 1:
-40 tasks), ours the default (8 tasks of 5). What grouping saves does not depend on the updates, so
-``--updates`` is few by default and said in the row; ``--ways`` splits the two runs, whose seconds
-are kept below ``--home``, by tickers and updates.
+network, features and budget. Bars, features and a foundation (8 further tickers, few updates) are
+made once, without Airflow. Then ``finetune_tickers`` runs in an embedded Airflow (SQLite,
+LocalExecutor, two tasks at a time on two cores) on a copy of them: from the run's start to its end,
+so with the start of every task, scoring, permutation importance, the refits, the gate and the
+promotions, and without the start of Airflow itself.
+
+``after`` is the default: the fits of 5 tickers are one stack in each of 8 tasks. ``before`` is the
+same DAG on the first ``--sample`` tickers with one ticker a task and one fit after another: in its
+processes a group has one model. The time from the first fine-tuning task's start to the last one's
+end is multiplied by 40 / sample, the rest of the run is added once. What each way took is kept
+below ``--home``, so that ``--ways`` can run one of them at a time; an interrupted way starts anew.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import os
 import shutil
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +33,39 @@ TARGETS = (*(f"SRC{number:02d}" for number in range(1, 39)), "OPPOSED", "SHARED"
 SOURCES = tuple(f"SRC{number:02d}" for number in range(39, 47))
 WAYS = {"before": 1, "after": 8}
 """``finetune.tickers_per_task`` of each."""
+ONE_BY_ONE = '''\
+"""Read by every Python process: a group of models that are updated together has one model."""
+import importlib.util
+import sys
+
+NAME = "transfergate.learning.groups"
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != NAME:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def exec_module(module):
+            run(module)
+            module.CPU_MODELS_AT_ONCE = 1
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+'''
+"""``sitecustomize.py`` of the processes of ``before``."""
 DAG, PATIENCE = "finetune_tickers", 1800.0
 
 
-def choose(home: Path, updates: int, tickers: int, per_task: int) -> None:
+def choose(home: Path, updates: int, per_task: int) -> None:
     """Put the settings of a run into this process's environment, which Airflow inherits."""
-    universe = {"sources": SOURCES, "targets": TARGETS[-tickers:]}
+    universe = {"sources": SOURCES, "targets": TARGETS}
     synthetic = {"n_sources": 46, "n_sessions": 1300}
     values: dict[str, Any] = {
         "HOME": str(home),
@@ -72,8 +103,13 @@ def prepare(home: Path) -> str:
     return str(version)
 
 
-def wall(home: Path, version: str) -> tuple[float, int]:
-    """Seconds of one run of the DAG below a home, and how many tasks fine-tuned."""
+def wall(home: Path, version: str, tickers: int, one_by_one: bool) -> dict[str, float]:
+    """What one run of the DAG below a home took.
+
+    Returns:
+        Seconds of the whole run, ``wall``; from the first start of a task that fine-tunes to the
+        last one's end, ``finetune``; and how many tasks fine-tuned, ``tasks``.
+    """
     from transfergate import settings as settings_module
     from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
 
@@ -82,23 +118,32 @@ def wall(home: Path, version: str) -> tuple[float, int]:
         "TRANSFERGATE_SCHEDULES__RETRAIN": "manual",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     }
+    if one_by_one:
+        folder = home / "one_by_one"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(ONE_BY_ONE)
+        paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
     begin = time.time()
     with EmbeddedAirflow(settings, environment) as airflow:
         airflow.start_scheduler()
         airflow.api.wait_for_dags((DAG,), parsed_after=begin, seconds=180.0)
         airflow.api.set_paused(DAG, paused=False)
         begin = time.perf_counter()
-        run = airflow.api.trigger(DAG, {"foundation_version": version})
+        asked = {"foundation_version": version, "targets": list(TARGETS[:tickers])}
+        run = airflow.api.trigger(DAG, asked)
         while (state := airflow.api.run_state(DAG, run)) in ("queued", "running"):
             airflow.check()
             if time.perf_counter() - begin > PATIENCE:
                 raise SystemExit(f"{DAG} was not done after {PATIENCE:.0f} s")
             time.sleep(0.5)
         took = time.perf_counter() - begin
-        tasks = airflow.api.task_instances(DAG, run)
+        tasks = [t for t in airflow.api.task_instances(DAG, run) if t.task_id == "finetune"]
     if state != "success":
         raise SystemExit(f"{DAG} ended {state}; task logs lie below {airflow.logs}")
-    return took, sum(one.task_id == "finetune" for one in tasks)
+    ends = [datetime.fromisoformat(task.ended).timestamp() for task in tasks]
+    starts = [end - (task.seconds or 0.0) for task, end in zip(tasks, ends, strict=True)]
+    return {"wall": took, "finetune": max(ends) - min(starts), "tasks": len(tasks)}
 
 
 def main() -> None:
@@ -106,46 +151,52 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
-    parser.add_argument("--updates", type=int, default=25, help="of each fit")
-    parser.add_argument("--tickers", type=int, default=40)
+    parser.add_argument("--updates", type=int, default=100, help="of each fit")
+    parser.add_argument("--tickers", type=int, default=len(TARGETS), help="of after")
+    parser.add_argument("--sample", type=int, default=8, help="tickers of before")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--home", type=Path, help="kept between runs; default: a temporary one")
     options = parser.parse_args()
     interruptible()  # a terminated benchmark stops its Airflow
     home = (options.home or Path(tempfile.mkdtemp(prefix="dag-"))).resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    base = home / f"base-{options.tickers}"
-    kept = home / f"seconds-{options.tickers}-{options.updates}.json"
-    choose(base, options.updates, options.tickers, 1)
-    base.mkdir(exist_ok=True)
+    base, kept = home / "base", home / f"seconds-{options.updates}.json"
+    base.mkdir(parents=True, exist_ok=True)
+    choose(base, options.updates, 1)
     version = prepare(base)
-    seconds: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for way in options.ways:
-        own = home / way
+        own, tickers = home / way, options.tickers if way == "after" else options.sample
         shutil.rmtree(own, ignore_errors=True)
         shutil.copytree(base, own)
-        choose(own, options.updates, options.tickers, WAYS[way])
-        seconds[way] = wall(own, version)
-        kept.write_text(json.dumps(seconds))
+        choose(own, options.updates, WAYS[way])
+        found[way] = wall(own, version, tickers, way == "before") | {"tickers": tickers}
+        kept.write_text(json.dumps(found))
         shutil.rmtree(own)
     if options.home is None:
         shutil.rmtree(home)
-    finish(figures_of(seconds, options.tickers, options.updates), as_json=options.json)
+    finish(figures_of(found, options.updates), as_json=options.json)
 
 
-def figures_of(seconds: dict[str, Any], tickers: int, updates: int) -> Figures:
-    """The row, of the ways that ran."""
-    ours, tasks = seconds.get("after", (None, 0))
-    peer, before = seconds.get("before", (None, 0))
-    fits = tickers * 4 * 5 * 2
-    said = (
-        f"{fits:,} fits and {tickers} refits of {updates} updates; {tasks} tasks that fine-tune "
-        f"against {before}; both with all that the DAG does besides"
-    )
-    return {
-        "finetune_dag_wall_s": figure(
-            ours, peer, "the same DAG, one ticker a task", less_is_better=True, note=said
+def figures_of(found: dict[str, Any], updates: int) -> Figures:
+    """The rows, of the ways that ran."""
+    after, before = found.get("after", {}), found.get("before", {})
+    tickers = after.get("tickers", len(TARGETS))
+    said = f"{tickers * 4 * 5 * 2:,} fits and {tickers} refits of {updates} updates"
+    walls, spans = [after.get("wall"), None], [after.get("finetune"), None]
+    if before:
+        spans[1] = before["finetune"] * tickers / before["tickers"]
+        walls[1] = before["wall"] - before["finetune"] + spans[1]
+        said += (
+            f"; before: {before['tickers']} tickers were run in {before['wall']:.0f} s, their "
+            f"fine-tuning ({before['finetune']:.0f} s) multiplied"
         )
+    peer = "the same DAG, one ticker a task, one fit after another"
+    return {
+        name: figure(ours, other, peer, less_is_better=True, note=said)
+        for name, (ours, other) in {
+            "finetune_dag_wall_s": walls,
+            "finetune_dag_tasks_that_finetune_s": spans,
+        }.items()
     }
 
 

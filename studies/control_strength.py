@@ -9,6 +9,7 @@ the tuned control is worse than holding nothing by more than one standard error 
 
     python -m studies.control_strength --json
 
+``--kept FOLDER`` keeps every world that is done: an interrupted or a longer run goes on there.
 Settings are the defaults but for the number of seeds; nothing here reads a real bar.
 """
 
@@ -23,6 +24,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +115,29 @@ def world(
     return found
 
 
+def kept_world(
+    n_features: int,
+    seed: int,
+    kind: str,
+    folds: Sequence[Fold],
+    n_seeds: int,
+    folder: Path | None,
+) -> dict[int, dict[str, float]]:
+    """As ``world``, from its file below a folder where it is done already."""
+    if folder is None:
+        return world(n_features, seed, kind, folds, n_seeds)
+    lengths = "_".join(str(fold.number) for fold in folds)
+    path = folder / f"{kind}-{n_features}-{seed}-{lengths}-{n_seeds}.json"
+    if path.exists():
+        return {int(number): arms for number, arms in json.loads(path.read_text()).items()}
+    found = world(n_features, seed, kind, folds, n_seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found))
+    part.replace(path)
+    return found
+
+
 def _foundation(panel: Panel, folds: Sequence[Fold], network: NetworkParams, seed: int) -> Weights:
     longest = max(folds, key=lambda fold: fold.train.sessions)
     family = pretrain_family(
@@ -164,7 +189,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     started, cpu = time.perf_counter(), _cpu_seconds()
     folds = folds_of(options.sessions)
     asked = [(f, options.seed + w) for w in range(options.worlds) for f in options.features]
-    one = partial(world, kind=options.kind, folds=folds, n_seeds=options.seeds)
+    one = partial(
+        kept_world, kind=options.kind, folds=folds, n_seeds=options.seeds, folder=options.kept
+    )
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=spawn) as pool:
         found = []
@@ -246,6 +273,7 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=WORLDS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--seed", type=int, default=0, help="of the first world")
+    parser.add_argument("--kept", type=Path, help="folder of the worlds that are done")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

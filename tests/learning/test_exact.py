@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfergate.learning.exact import evaluate_policy
+from transfergate.learning.exact import BANDED, LOOP, evaluate_policy
 from transfergate.learning.update import SurrogateTerms, surrogate_gradient
 from transfergate.market import dynamics
 from transfergate.market.rewards import log_return
@@ -48,18 +48,18 @@ def value_by_recursion(
     seed=st.integers(0, 10_000),
     sessions=st.integers(1, 40),
     positions=st.sampled_from([2, 3, 5]),
-    chunk=st.integers(2, 9),
+    chunk=st.sampled_from([BANDED, *range(2, 10)]),
 )
-def test_the_two_level_scan_equals_the_loop(seed, sessions, positions, chunk):
+def test_the_scan_and_the_banded_system_equal_the_loop(seed, sessions, positions, chunk):
     p = problem(seed, sessions, 3, positions)
     policy = torch.softmax(p["logits"], -1)
     parts = (policy, p["reward"], p["executable"], 0.97, START)
-    loop, scan = evaluate_policy(*parts, chunk=1), evaluate_policy(*parts, chunk=chunk)
+    loop, scan = evaluate_policy(*parts, chunk=LOOP), evaluate_policy(*parts, chunk=chunk)
     for name in ("value", "advantage", "occupancy", "expected_reward"):
         torch.testing.assert_close(getattr(loop, name), getattr(scan, name))
 
 
-@pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize("chunk", [LOOP, BANDED, 4])
 @pytest.mark.parametrize("positions", [3, 4, 5, 7])
 def test_a_paths_bits_do_not_depend_on_the_paths_beside_it(positions: int, chunk: int):
     p = problem(5, 40, 70, positions)
@@ -75,7 +75,7 @@ def test_a_paths_bits_do_not_depend_on_the_paths_beside_it(positions: int, chunk
             assert torch.equal(alone, together[name][:, some]), name
 
 
-@pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize("chunk", [LOOP, BANDED, 4])
 def test_values_equal_the_recursion_and_monte_carlo(chunk: int):
     p = problem(0, sessions=15, paths=1)
     policy = torch.softmax(p["logits"], -1)
@@ -99,8 +99,22 @@ def test_values_equal_the_recursion_and_monte_carlo(chunk: int):
     )
 
 
+@pytest.mark.parametrize("chunk", [LOOP, BANDED, 4])
+def test_a_path_whose_numbers_are_not_finite_spoils_no_other(chunk: int):
+    p = problem(6)
+    policy, reward = torch.softmax(p["logits"], -1), p["reward"].clone()
+    sound = evaluate_policy(policy, reward, p["executable"], 0.97, START, chunk=LOOP)
+    reward[:, 1] = torch.inf
+    got = evaluate_policy(policy, reward, p["executable"], 0.97, START, chunk=chunk)
+    assert not torch.isfinite(got.value[0, 1]).any()
+    others = [0, 2, 3]
+    torch.testing.assert_close(got.value[:, others], sound.value[:, others])
+    torch.testing.assert_close(got.advantage[:, others], sound.advantage[:, others])
+
+
+@pytest.mark.parametrize("chunk", [LOOP, BANDED, 4])
 @pytest.mark.parametrize("ruin", [False, True])
-def test_the_injected_gradient_equals_autograd_through_the_recursion(ruin: bool):
+def test_the_injected_gradient_equals_autograd_through_the_recursion(ruin: bool, chunk: int):
     p = problem(3)
     alive = None
     if ruin:
@@ -114,7 +128,8 @@ def test_the_injected_gradient_equals_autograd_through_the_recursion(ruin: bool)
     value = value_by_recursion(logits, p["reward"], p["executable"], 1.0, alive)
     (want,) = torch.autograd.grad(value[:, START].sum(), logits)
     policy = torch.softmax(p["logits"], -1)
-    got = evaluate_policy(policy, p["reward"], p["executable"], 1.0, START, alive=alive)
+    parts = (policy, p["reward"], p["executable"], 1.0, START)
+    got = evaluate_policy(*parts, alive=alive, chunk=chunk)
     injected = got.occupancy.unsqueeze(-1) * policy * got.advantage
     torch.testing.assert_close(injected, want)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from studies.control_strength import ARMS, TEST, cell_of, folds_of, missed, render
+from studies.control_strength import ARMS, TEST, cell_of, folds_of, kept_world, missed, render
 
 
 def worlds(tuned: list[float]) -> list[dict[int, dict[str, float]]]:
@@ -44,3 +46,10 @@ def test_the_table_says_where_the_rule_is_missed():
     assert "| 500 | 4 | -0.50 (0.00) | +0.50 (0.00) |" in text
     assert text.endswith("MISSED at 500 sessions, 4 features.")
     assert "holds in every cell" in render({"cells": [bad], "worlds": 2, "missed": []})
+
+
+def test_a_world_that_is_kept_is_not_trained_again(tmp_path: Path):
+    folds = folds_of([500, 2000])
+    done = {500: {"tuned": 0.25}, 2000: {"tuned": 0.5}}
+    (tmp_path / "momentum-4-3000-500_2000-3.json").write_text(json.dumps(done))
+    assert kept_world(4, 3000, "momentum", folds, 3, tmp_path) == done

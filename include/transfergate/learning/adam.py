@@ -103,11 +103,15 @@ def ascend(
         factors: On each model's rate, by parameter, name -> (S,); None for none.
     """
     correction = (1.0 - _BETA2**step) ** 0.5 / (1.0 - _BETA1**step)
-    for name, grad in grads.items():
-        first, second = state.first[name], state.second[name]
-        first.lerp_(grad, 1.0 - _BETA1)
-        second.mul_(_BETA2).addcmul_(grad, grad, value=1.0 - _BETA2)
-        own = rates if factors is None else rates * factors[name]
-        size = per_model(own * correction, grad)
-        change = first / (second.sqrt().add_(_EPS * (1.0 - _BETA2**step) ** 0.5)) * size
-        weights[name].add_(change)
+    names, uphill = list(grads), list(grads.values())
+    first, second = [state.first[n] for n in names], [state.second[n] for n in names]
+    torch._foreach_lerp_(first, uphill, 1.0 - _BETA1)
+    torch._foreach_mul_(second, _BETA2)
+    torch._foreach_addcmul_(second, uphill, uphill, 1.0 - _BETA2)
+    roots = torch._foreach_sqrt(second)
+    torch._foreach_add_(roots, _EPS * (1.0 - _BETA2**step) ** 0.5)
+    change = torch._foreach_div(first, roots)
+    plain = rates * correction
+    own = [plain if factors is None else rates * factors[n] * correction for n in names]
+    torch._foreach_mul_(change, [per_model(o, c) for o, c in zip(own, change, strict=True)])
+    torch._foreach_add_([weights[n] for n in names], change)

@@ -16,16 +16,22 @@ are then a few operations on long vectors, in half the time of a batched matrix 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-SCAN_BELOW_PATHS = 48
-"""With fewer paths than this the scan is faster than a plain loop."""
+from transfergate.learning.banded import solve_banded
 
-_SCAN_POSITIONS = 5
-"""Above this many positions, composing maps costs more than the loop that it saves."""
+BANDED_BELOW_PATHS = 48
+"""On the CPU, with fewer paths than this, one banded system is solved instead of a loop.
+
+Up to about 160 paths it is faster; but a stack of this size or more has the bits of a larger one.
+"""
+
+BANDED, LOOP = 0, 1
+"""Values of ``chunk`` that are no length: that substitution, and a plain loop over sessions."""
 
 _SUM_IN_ORDER = 4
 """Up to this many terms, a sum over an axis takes one after the other, however wide it is."""
@@ -67,7 +73,7 @@ def evaluate_policy(
         discount: Of the values; the occupancy is not discounted (every session counts equally).
         start: Index of the position that every path starts with.
         alive: Optional (T, N, P, P), 0 where a transition ruins, 1 elsewhere.
-        chunk: Sessions per chunk of the scan; 1 means a plain loop; None chooses by size.
+        chunk: Sessions per chunk of the scan, ``LOOP`` or ``BANDED``; None chooses by size.
 
     Returns:
         The evaluation; equal to rounding for every ``chunk``.
@@ -75,33 +81,39 @@ def evaluate_policy(
     n_sessions, n_paths, n_positions, _ = policy.shape
     moves = policy.permute(0, 2, 3, 1)  # (T, P, A, N)
     stay = torch.eye(n_positions, dtype=policy.dtype, device=policy.device).unsqueeze(-1)
-    moves = torch.where(executable[:, None, None], moves, stay).contiguous()
+    always = executable.device.type == "cpu" and bool(executable.all())
+    if not always:
+        moves = torch.where(executable[:, None, None], moves, stay)
+    moves = moves.contiguous()
     earned = reward.permute(0, 2, 3, 1).contiguous()
-    immediate = _sum(moves * earned, 2)
+    immediate = _sum_of_products(moves, earned, 2)
     living = None if alive is None else alive.permute(0, 2, 3, 1)
     if living is not None:
         moves = moves * living
     if chunk is None:
-        chunk = scan_chunk(n_sessions, n_paths, policy.device, n_positions)
-    scan = _scan if chunk > 1 else _loop
-    value, occupancy = scan(moves, immediate, discount, start, chunk)
+        chunk = scan_chunk(n_sessions, n_paths, policy.device)
+    solved = solve_banded(moves, immediate, discount, start) if chunk == BANDED else None
+    scan = _scan if chunk > LOOP else _loop
+    value, occupancy = solved or scan(moves, immediate, discount, start, chunk)
     following = discount * value[1:].unsqueeze(1)
     if living is not None:
         following = following * living
     advantage = (earned + following).sub_(value[:-1].unsqueeze(2))
-    advantage.mul_(executable[:, None, None])
+    if not always:
+        advantage.mul_(executable[:, None, None])
     return ExactEvaluation(
         value[:-1].transpose(1, 2),
         advantage.permute(0, 3, 1, 2),
         occupancy.transpose(1, 2),
-        _sum(occupancy * immediate, 1),
+        _sum_of_products(occupancy, immediate, 1),
     )
 
 
-def scan_chunk(n_sessions: int, n_paths: int, device: torch.device, n_positions: int = 3) -> int:
-    """Sessions per chunk that are fastest for so many sessions and paths; 1 is a plain loop."""
-    few = n_paths < SCAN_BELOW_PATHS and n_positions <= _SCAN_POSITIONS
-    return 2 + round(n_sessions ** (1 / 3)) if few or device.type == "cuda" else 1
+def scan_chunk(n_sessions: int, n_paths: int, device: torch.device) -> int:
+    """The fastest ``chunk`` of ``evaluate_policy`` for so many sessions and paths."""
+    if device.type == "cuda":
+        return 2 + round(math.cbrt(n_sessions))
+    return BANDED if n_paths < BANDED_BELOW_PATHS else LOOP
 
 
 def _loop(
@@ -124,6 +136,15 @@ def _sum(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
     total = torch.add(first, second, out=out)
     for term in rest:
         total.add_(term)
+    return total
+
+
+def _sum_of_products(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    # As ``_sum(a * b, axis)``, which takes twice the time where what follows the axis is short.
+    first, *rest = zip(a.unbind(axis), b.unbind(axis), strict=True)
+    total = first[0] * first[1]
+    for one, other in rest:
+        total.addcmul_(one, other)
     return total
 
 

@@ -8,6 +8,7 @@ models are walked through in blocks that fit into the cache; no bit depends on t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 
 _BLOCK_NUMBERS = 700_000
 """Sigmoids of one block of models: 2.8 MB, which measured fastest on an AMD EPYC."""
+
+_DOUBLED = -2.0 / math.log(2.0)
+"""``exp(-2 x)`` is ``exp2(_DOUBLED x)``, which takes less time."""
 
 _HUGE = 1e30
 """Bound of exp(-2 e_k), and its inverse the other: no product is 0 times infinity."""
@@ -68,7 +72,7 @@ def head_forward(weights: HeadWeights, states: Tensor) -> tuple[Tensor, HeadTrac
         part = weights.part(some)
         # tanh(x) = 2 sigmoid(2x) - 1, the 2 and the -1 go into the next product; and the sigmoid of
         # a sum, 1 / (1 + exp(-2 own) exp(-2 e_k)), takes one exponential for all positions.
-        own = torch.bmm(states[some], part.hidden * -2.0).exp_()
+        own = torch.bmm(states[some], part.hidden * _DOUBLED).exp2_()
         shift = (part.position * -2.0).exp_().clamp_(1.0 / _HUGE, _HUGE)
         torch.addcmul(one, own.unsqueeze(2), shift.unsqueeze(1), out=z[some])
         z[some].reciprocal_()
@@ -122,7 +126,7 @@ def _backward(
     flat = z.reshape(models, samples * n_positions, units)
     grad_output = torch.bmm(grad, flat).transpose(1, 2) * 2.0 - grad_bias
     by_tanh = torch.bmm(grad.transpose(1, 2), (weights.output * 4.0).transpose(1, 2))
-    by_pre = torch.ops.aten.sigmoid_backward(by_tanh, flat)
+    by_pre = torch.ops.aten.sigmoid_backward.grad_input(by_tanh, flat, grad_input=by_tanh)
     by_pre = by_pre.view(models, samples, n_positions, units)
     grad_position = by_pre.view(models, samples, -1).sum(1).view(models, n_positions, units)
     first, *rest = by_pre.unbind(2)

@@ -19,6 +19,9 @@ from transfergate.market.panel import Panel
 from transfergate.settings import MarketParams, OptimiserParams
 
 _ROW, _START, _NOISE = (np.array([purpose]) for purpose in range(3))
+_DRAWN_AHEAD = 16
+"""Updates whose places are drawn at once: a draw of few paths is mostly the calls of it."""
+
 _NOISE_BANK = 1 << 21
 _NOISE_SEED = 20_260_101
 
@@ -123,6 +126,7 @@ class PathSampler:
         self._noise_std = torch.tensor(input_noise, device=panel.device)
         self._noisy = any(input_noise)
         self._path_numbers = self._length * panel.n_features
+        self._drawn: tuple[int, list[Tensor]] | None = None
 
     @property
     def _length(self) -> int:
@@ -131,18 +135,24 @@ class PathSampler:
 
     def draw(self, update: int) -> PathDraw:
         """Draw the places of all models' paths for one update."""
-        table, when = self._table, np.array([update])
-        path = np.arange(self._optimiser.n_paths)[None, :]
+        first = update - update % _DRAWN_AHEAD
+        if self._drawn is None or self._drawn[0] != first:
+            self._drawn = first, self._draw(np.arange(first, first + _DRAWN_AHEAD))
+        return PathDraw(*(places[update - first] for places in self._drawn[1]))
+
+    def _draw(self, updates: npt.NDArray[np.int64]) -> list[Tensor]:
+        # Rows, starts and noise of some updates, (U, S, B) each.
+        table, when = self._table, updates[:, None, None]
+        path, models = np.arange(self._optimiser.n_paths), np.arange(len(self._seeds))[:, None]
         slot = draw_below(table.count[:, None], self._seeds, [_ROW, when, path])
-        low = np.take_along_axis(table.low, slot, 1)
-        span = np.take_along_axis(table.high, slot, 1) - low
+        low = table.low[models, slot]
+        span = table.high[models, slot] - low
         starts = low + draw_below(span, self._seeds, [_START, when, path])
         noise = np.zeros_like(starts)
         if self._noisy or self._forecasts:
             noise = draw_below(_noise_places(self._path_numbers), self._seeds, [_NOISE, when, path])
-        rows = np.take_along_axis(table.row, slot, 1)
-        device = self._panel.device
-        return PathDraw(*(torch.from_numpy(x).to(device) for x in (rows, starts, noise)))
+        rows, device = table.row[models, slot], self._panel.device
+        return [torch.from_numpy(x).to(device) for x in (rows, starts, noise)]
 
     def gather(
         self, draw: PathDraw, models: slice, embeddings: Embeddings | None = None
@@ -188,7 +198,8 @@ class PathSampler:
         charge = None if dear is None else dear[:, None].expand(places.shape).reshape(-1)
         reward, executable, ruined = self._tables.take(flat, charge)
         shape = (len(places), rows.numel(), *reward.shape[1:])
-        reward, executable = reward * within[:, None, None], executable & within
+        if within.is_cuda or not within.all():
+            reward, executable = reward * within[:, None, None], executable & within
         alive = None
         if ruined is not None:
             alive = (~(ruined & within[:, None, None])).float().view(shape)
