@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     parser.add_argument("--updates", type=int, default=100, help="of each fit")
     parser.add_argument("--tickers", type=int, default=len(TARGETS), help="of after")
-    parser.add_argument("--sample", type=int, default=8, help="tickers of before")
+    parser.add_argument("--sample", type=int, default=8, help="tickers of before, an even number")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--home", type=Path, help="kept between runs; default: a temporary one")
     options = parser.parse_args()
