@@ -4,7 +4,8 @@ Bars of random walks over 5,040 sessions. Ours: from the warehouse to a publishe
 threads (``WarehouseParams``), and once more after one new session of all tickers. Peers: pandas
 (groupby, the machine to itself) and polars (extra ``bench``; two threads; null where it is not
 installed), from a Parquet file of the same bars to one of the same scores. Each runs in a process
-of its own; peak memory is that process's. Scores are compared before any figure is shown.
+of its own, once what the step before wrote is on the disk; peak memory is that process's. Scores
+are compared before any figure is shown.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def in_process(name: str, folder: Path, tickers: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.features", "--step", name]
     command += ["--folder", str(folder), "--sizes", str(tickers)]
     environment = os.environ | {"POLARS_MAX_THREADS": "2"}
+    os.sync()  # what the step before left unwritten is not this one's to wait for
     done = subprocess.run(
         command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )

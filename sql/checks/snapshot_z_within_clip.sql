@@ -1,5 +1,5 @@
 -- Every z-score is finite and within ±z_clip. Returns the rows of the others.
--- NaN is greater than any number.
+-- NaN is greater than any number; a clip that nobody has set is 0, so that the check fails.
 select
     ticker,
     session_date,
@@ -8,6 +8,6 @@ select
 from snapshot_rows
 where
     greatest(*columns(* exclude (ticker, session_date, open, close)))
-    > getvariable('z_clip')::float
+    > coalesce(getvariable('z_clip'), 0)::float
     or least(*columns(* exclude (ticker, session_date, open, close)))
-    < -getvariable('z_clip')::float
+    < -coalesce(getvariable('z_clip'), 0)::float

@@ -16,8 +16,10 @@ import pytest
 from transfergate.errors import SettingsError, SnapshotError
 from transfergate.settings import FeatureParams, UniverseParams
 from transfergate.storage import ArtefactStore, open_snapshot
+from transfergate.warehouse import features
 from transfergate.warehouse.publish import PublishedSnapshot, SnapshotRequest, publish_snapshot
 from transfergate.warehouse.snapshot_writer import run_checks
+from transfergate.warehouse.zscores import z_scores
 
 SQL_DIR = Path(__file__).resolve().parents[2] / "sql"
 NAMES = ("return_1", "momentum")
@@ -261,6 +263,18 @@ def test_a_check_that_selects_a_row_refuses(rows: tuple[str, ...], check: str) -
                      "as changed_from")  # fmt: skip
         with pytest.raises(SnapshotError, match=check):
             run_checks(conn, [SQL_DIR / f"checks/{check}.sql"])
+
+
+def test_scores_beyond_the_clip_are_not_published(
+    make_bars: MakeBars, publish: Publish, store: ArtefactStore, monkeypatch: Any
+) -> None:
+    def beyond(values: Any, valid: Any, window: int, clip: float) -> Any:
+        return 100 * z_scores(values, valid, window, clip)
+
+    monkeypatch.setattr(features, "z_scores", beyond)
+    with pytest.raises(SnapshotError, match=r"snapshot_z_within_clip.sql: .*±z_clip"):
+        publish(make_bars(n_sessions=90))
+    assert list(store.keys("snapshots")) == []
 
 
 def test_a_failed_check_publishes_nothing(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
-from transfergate.quality import BarValues
-from transfergate.storage import ArtefactStore
+from transfergate import quality
+from transfergate.storage import ArtefactStore, json_bytes
 from transfergate.storage.bars import BAR_SCHEMA, read_parquet
 
 
@@ -30,6 +30,38 @@ def batch_reports(store: ArtefactStore) -> Iterator[dict[str, Any]]:
                 "load": store.read_json(load) if store.exists(load) else None,
                 "released": released.get(report["batch_id"], 0),
             }
+
+
+def index_batches(store: ArtefactStore, loaded: dict[str, Any] | None = None) -> None:
+    """Render the list of batches; again where one was judged, loaded or released meanwhile.
+
+    Of two commands at once the one that looked first may write last, and each looks again after
+    it has written.
+
+    Args:
+        store: The artefacts.
+        loaded: ``batch.json`` of a batch that was just loaded. It is written here, after the list:
+            a load that is interrupted before is done again, and its pages with it.
+    """
+    own = f"batches/{loaded['batch_id']}/batch.json" if loaded else ""
+    while True:
+        seen = _records(store, own)
+        reports = [
+            {**report, "load": loaded}
+            if loaded and report["batch_id"] == loaded["batch_id"]
+            else report
+            for report in batch_reports(store)
+        ]
+        quality.write_index(store, reports)
+        if loaded:
+            store.write_once(own, json_bytes(loaded))
+        if _records(store, own) == seen:
+            return
+
+
+def _records(store: ArtefactStore, but: str) -> dict[str, str | None]:
+    found = store.versions("batches") | store.versions("releases")
+    return {key: told for key, told in found.items() if key.endswith(".json") and key != but}
 
 
 def special_sessions(reports: Iterable[dict[str, Any]], source: str) -> dict[str, set[date]]:
@@ -59,9 +91,9 @@ def releases_of(store: ArtefactStore, source: str | None = None) -> list[dict[st
     return sorted(found, key=lambda release: str(release["known_at"]))
 
 
-def released_values(store: ArtefactStore, source: str) -> frozenset[BarValues]:
+def released_values(store: ArtefactStore, source: str) -> frozenset[quality.BarValues]:
     """Values of the released rows of a source; of each ticker and session the last release."""
-    last: dict[tuple[Any, ...], BarValues] = {}
+    last: dict[tuple[Any, ...], quality.BarValues] = {}
     for release in releases_of(store, source):
         rows = read_parquet(store.read(f"releases/{source}/{release['release_id']}.parquet"))
         for row in rows.select(BAR_SCHEMA.names).to_pylist():

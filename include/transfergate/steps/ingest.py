@@ -13,10 +13,10 @@ from transfergate.errors import BarsRejected, SourceError
 from transfergate.settings import TICKER_PATTERN, Settings
 from transfergate.sources import open_source
 from transfergate.sources.folder import Folder
-from transfergate.steps.batches import batch_reports
+from transfergate.steps.batches import index_batches
 from transfergate.steps.described import describe, iso_date, source_params
 from transfergate.steps.history import landed_reference
-from transfergate.storage import ArtefactStore, json_bytes, open_store
+from transfergate.storage import ArtefactStore, open_store
 from transfergate.storage.landing import publish_landing
 
 log = logging.getLogger(__name__)
@@ -135,14 +135,8 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     if not already_loaded:
         _tell(counts)
     if not store.exists(f"{folder}/batch.json"):
-        # The record last: a load that was interrupted here is done again, its pages included.
-        reports = [
-            {**known, "load": result} if known["batch_id"] == batch_id else known
-            for known in batch_reports(store)
-        ]
         quality.write_batch_page(store, report, result)
-        quality.write_index(store, reports)
-        store.write_once(f"{folder}/batch.json", json_bytes(result))
+        index_batches(store, result)
     page = store.location(quality.report_key(batch_id))
     return {**result, "already_loaded": already_loaded, "report": page}
 

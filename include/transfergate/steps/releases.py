@@ -12,7 +12,7 @@ from typing import Any
 from transfergate import quality, warehouse
 from transfergate.errors import QuarantineError
 from transfergate.settings import TICKER_PATTERN, Settings
-from transfergate.steps.batches import batch_reports, releases_of
+from transfergate.steps.batches import batch_reports, index_batches, releases_of
 from transfergate.steps.quarantine import Asked, quarantined, released_rows
 from transfergate.storage import ArtefactStore, json_bytes, open_store
 from transfergate.storage.bars import PRICES, parquet_bytes, read_parquet
@@ -92,7 +92,7 @@ def refresh_pages(settings: Settings, batch_ids: Sequence[str]) -> None:
         if report["quarantined"]:
             rows = read_parquet(store.read(f"batches/{batch_id}/quarantine.parquet"))
             quality.write_quarantine_page(store, report, rows, released.get(batch_id))
-    quality.write_index(store, list(reports.values()))
+    index_batches(store)
 
 
 def _chosen(

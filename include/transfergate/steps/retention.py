@@ -69,7 +69,9 @@ def prune(
         if delete:
             one.remove()
     if delete and "data docs" in pruned:
-        _index_again(store)
+        from transfergate.steps.batches import index_batches
+
+        index_batches(store)
     if delete:
         metrics.counts({f"pruned.{kind.replace(' ', '_')}": n for kind, n in pruned.items()})
     log.info("prune: %s %s", "deleted" if delete else "would delete", pruned or "nothing")
@@ -235,10 +237,3 @@ def _unless_used(
 def _discard(store: ArtefactStore, keys: list[str]) -> None:
     for key in keys:
         store.discard(key)
-
-
-def _index_again(store: ArtefactStore) -> None:
-    from transfergate.quality import write_index
-    from transfergate.steps.batches import batch_reports
-
-    write_index(store, list(batch_reports(store)))

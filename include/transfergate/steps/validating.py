@@ -19,6 +19,7 @@ from transfergate.settings import Settings, SourceParams
 from transfergate.sources.folder import Folder
 from transfergate.steps.batches import (
     batch_reports,
+    index_batches,
     released_values,
     releases_of,
     special_sessions,
@@ -102,7 +103,7 @@ def validate_bars(settings: Settings, plan: dict[str, Any], landing: list[str]) 
         quarantined = read_parquet(store.read(f"batches/{batch.id}/quarantine.parquet"))
         quality.write_quarantine_page(store, report, quarantined)
     quality.write_batch_page(store, report)
-    quality.write_index(store, list(batch_reports(store)))
+    index_batches(store)
     if validation.refusals:
         metrics.count("batches.refused", 1, plan["source"])
         raise BarsRejected(

@@ -167,6 +167,7 @@ def begin(conn: DuckDBPyConnection, run: FeatureRun) -> None:
     conn.execute(run.sql.text("macros"))
     conn.execute("set variable source_name = $source", {"source": run.source})
     conn.execute("set variable as_of = $moment::timestamptz", {"moment": run.as_of.isoformat()})
+    conn.execute("set variable z_clip = $clip::double", {"clip": run.params.z_clip})
     conn.execute("set variable index_tickers = $names::varchar[]", {"names": run.index_tickers})
 
 
