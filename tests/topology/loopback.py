@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -126,28 +126,14 @@ class Loopback:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End all processes of a service at once, as a lost machine does."""
-        process = self.processes[name]
-        family = process.family
-        for one in family:
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
-        _, alive = psutil.wait_procs(family, timeout=20)
-        for one in alive:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        if process.popen is not None:
-            process.popen.wait()
-        process.popen = None
+        _end([self.processes[name]], number)
 
     def stop(self) -> None:
-        """Stop everything, last started first; idempotent."""
+        """Stop everything, what holds the state last; idempotent."""
         alive = [one for one in self.processes.values() if one.popen is not None]
-        for process in reversed(alive):
-            number = signal.SIGINT if process.service.name == "postgres" else signal.SIGTERM
-            if process.service.name not in ("postgres", "redis", "object-store"):
-                self.kill(process.name, number)
-        for process in reversed(alive):
-            self.kill(process.name, signal.SIGINT)
+        state = ("postgres", "redis", "object-store")
+        _end([one for one in alive if one.service.name not in state], signal.SIGTERM)
+        _end([one for one in alive if one.service.name in state], signal.SIGINT)
 
     def healthy(self, name: str) -> tuple[bool, str]:
         """Whether the service's own health check passes, and what it said."""
@@ -315,3 +301,18 @@ class Loopback:
         for name, line in shims.items():
             (folder / name).write_text(f"#!/bin/sh\nexec {line}\n")
             (folder / name).chmod(0o755)
+
+
+def _end(processes: Sequence[Process], number: int) -> None:
+    family = [one for process in processes for one in process.family]
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(number)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for one in alive:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    for process in processes:
+        if process.popen is not None:
+            process.popen.wait()
+        process.popen = None
