@@ -200,10 +200,11 @@ def test_versions_aliases_metrics_and_curves_in_a_real_mlflow(tmp_path):
     curve = [0.1, 0.2, 0.4]
     assert registry.register_candidate("BRK.B", "v1", tags, {"delta": 0.3}, {"validation": curve})
     assert not registry.register_candidate("BRK.B", "v1", tags, {"delta": 0.3}, {})
-    assert registry.register_candidate("BRK.B", "v2", tags, {}, {})
+    assert registry.register_candidate("BRK.B", "v2", tags, {}, {}, {"verdict": "REJECT"})
     assert registry.register_foundation("f1", {"sources": "A,B"}, {}, {})
     assert not registry.register_foundation("f1", {"sources": "A,B"}, {}, {})
-    registry.tag_candidate("BRK.B", "v1", {"verdict": "PROMOTE"})
+    promoted = {"verdict": "PROMOTE"}
+    assert not registry.register_candidate("BRK.B", "v1", tags, {}, {}, promoted)
     promote(registry, "v1", ticker="BRK.B")
     promote(registry, "v2", ticker="BRK.B")
     registry.rollback("BRK.B", "bob", NOON, "drawdown")
@@ -218,4 +219,11 @@ def test_versions_aliases_metrics_and_curves_in_a_real_mlflow(tmp_path):
     assert [(point.step, point.value) for point in history] == list(enumerate(curve))
     registry.rollback("BRK.B", "bob", NOON, "withdrawn")
     assert registry.tracking.aliased("transfergate.BRK.B") is None
-    assert len(client.search_model_versions("name='transfergate.BRK.B'")) == 2
+    versions = client.search_model_versions("name='transfergate.BRK.B'")
+    assert sorted(one.tags["verdict"] for one in versions) == ["PROMOTE", "REJECT"]
+    known = registry.tracked_run("BRK.B", "v1")
+    assert known == Registry(registry.store, registry.tracking.tracking_uri).tracked_run(
+        "BRK.B", "v1"
+    )
+    assert known is not None
+    assert known["run_id"] == served.run_id

@@ -25,7 +25,6 @@ INPUTS = {"source": "s", "feature_sql_hash": "q", "z_window": 60, "z_clip": 5.0,
 @pytest.fixture(autouse=True)
 def no_mlflow(monkeypatch):
     monkeypatch.setattr(Tracking, "register", lambda *_: True)
-    monkeypatch.setattr(Tracking, "tag", lambda *_: None)
     monkeypatch.setattr(Tracking, "number", lambda *_: "1")
     monkeypatch.setattr(Tracking, "aliased", lambda *_: None)
     monkeypatch.setattr(Tracking, "set_alias", lambda *_: None)

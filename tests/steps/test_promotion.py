@@ -30,7 +30,7 @@ def tracking(monkeypatch):
     seen = RecordedTracking()
     seen.versions, seen.aliases = {}, {}
 
-    def register(self, name, version, key, tags, metrics, curves):
+    def register(self, name, version, key, tags, metrics, curves, notes=None):
         new = (name, version) not in seen.versions
         if new:
             seen.versions[name, version] = {
@@ -38,13 +38,10 @@ def tracking(monkeypatch):
                 "metrics": metrics,
                 "curves": curves,
             }
+        seen.versions[name, version]["tags"].update(notes or {})
         return new
 
-    def tag(self, name, version, tags):
-        seen.versions[name, version]["tags"].update(tags)
-
     monkeypatch.setattr(Tracking, "register", register)
-    monkeypatch.setattr(Tracking, "tag", tag)
     monkeypatch.setattr(
         Tracking, "number", lambda self, name, v: "1" if (name, v) in seen.versions else None
     )

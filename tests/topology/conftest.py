@@ -74,7 +74,7 @@ def fault_tickers(fault: str) -> tuple[str, ...]:
 
 
 def fault_sources(folder: Path) -> dict[str, Any]:
-    """Sources of random walks, one a fault, written below a folder."""
+    """Sources with something to learn, one a fault, written below a folder."""
     rng = np.random.default_rng(11)
     sessions = get_calendar("XNYS", start="2010-01-01", end="2012-12-31").sessions[:420]
     sources = {}
@@ -82,8 +82,7 @@ def fault_sources(folder: Path) -> dict[str, Any]:
         teachers = tuple(f"{fault[0].upper()}SRC{n}" for n in (1, 2))
         frames = []
         for ticker in (*teachers, *fault_tickers(fault)):
-            close = 50 * np.exp(np.cumsum(rng.normal(0, 0.015, 420)))
-            opened = close * np.exp(rng.normal(0, 0.004, 420))
+            opened, close = _momentum(rng, 420)
             frames.append(pd.DataFrame({
                 "ticker": ticker, "session_date": sessions.strftime("%Y-%m-%d"), "open": opened,
                 "high": np.maximum(opened, close) * 1.004, "low": np.minimum(opened, close) * 0.996,
@@ -98,6 +97,17 @@ def fault_sources(folder: Path) -> dict[str, Any]:
             "universe": universe,
         }  # fmt: skip
     return sources
+
+
+def _momentum(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Open and close of sessions that go on where the one before went."""
+    gaps, noise = rng.normal(0, 0.2, n), rng.normal(0, 0.98, n)
+    moves = np.zeros((n, 2))  # from close to open, from open to close
+    for now in range(n):
+        before = moves[now - 1].sum() if now else 0.0
+        moves[now] = gaps[now], 0.7 * np.clip(before, -4, 4) + noise[now]
+    prices = 50 * np.exp(0.015 * np.cumsum(moves).reshape(n, 2))
+    return prices[:, 0], prices[:, 1]
 
 
 def environment_of(tiny: dict[str, Any]) -> dict[str, str]:

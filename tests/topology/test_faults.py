@@ -87,25 +87,29 @@ class Run:
     def end(self) -> list[dict[str, Any]]:
         """Wait for the last task; all instances of the fault's runs. Checks what came of it."""
         wait_for(self.cluster, self._promoted)
-        path = "/dags/~/dagRuns/~/taskInstances"
-        query = {"run_after_gte": self.since, "limit": 200}
-        found = wait_for(self.cluster, lambda: self.cluster.api._call("GET", path, params=query))
-        states = {(one["task_id"], one["state"]) for one in found["task_instances"]}
-        assert not {state for _, state in states} & {"failed", "upstream_failed"}, states
+        found = wait_for(self.cluster, self._instances)
         promoted = self._champions_are_those_promoted()
         again = sorted({f"{one['task_id']} (try {one['try_number']})"
-                        for one in found["task_instances"] if one["try_number"] > 1})  # fmt: skip
-        n_runs = len({one["dag_run_id"] for one in found["task_instances"]})
+                        for one in found if one["try_number"] > 1})  # fmt: skip
+        n_runs = len({one["dag_run_id"] for one in found})
         self.row["found"] = (
-            f"{n_runs} runs, {len(found['task_instances'])} tasks ended well after "
+            f"{n_runs} runs, {len(found)} tasks ended well after "
             f"{time.monotonic() - self.began:.0f} s; tried again: {', '.join(again) or 'none'}; "
             f"{promoted} of {len(self.tickers)} tickers promoted, champions are just these"
         )
-        return list(found["task_instances"])
+        return found
+
+    def _instances(self) -> list[dict[str, Any]]:
+        query = {"run_after_gte": self.since, "limit": 200}
+        path = "/dags/~/dagRuns/~/taskInstances"
+        found = list(self.cluster.api._call("GET", path, params=query)["task_instances"])
+        failed = [one["task_id"] for one in found if one["state"] in ("failed", "upstream_failed")]
+        assert failed == []
+        return found
 
     def _promoted(self) -> bool:
-        last = tasks(self.cluster, CHAIN[-1], "promote", self.since)
-        return any(one["state"] == "success" for one in last)
+        return any(one["task_id"] == "promote" and one["state"] == "success"
+                   for one in self._instances())  # fmt: skip
 
     def _champions_are_those_promoted(self) -> int:
         known = steps.status(self.settings)["tickers"]

@@ -34,8 +34,17 @@ class Registry:
         tags: Mapping[str, str],
         metrics: Mapping[str, float],
         curves: Mapping[str, Sequence[float]],
+        notes: Mapping[str, str] | None = None,
     ) -> bool:
         """Enter a candidate of ``candidates/<ticker>/<version>`` once.
+
+        Args:
+            ticker: The ticker.
+            version: Of its candidate.
+            tags: Lineage.
+            metrics: Final figures.
+            curves: Learning curves.
+            notes: What is said of it by now, such as a verdict; set on one that is there, too.
 
         Returns:
             True if it was entered, False if it was there already.
@@ -46,7 +55,7 @@ class Registry:
         key = self._candidate_key(ticker, version)
         name = model_name(ticker)
         return self.tracking.register(
-            name, version, key, {**tags, "artefact": key}, metrics, curves
+            name, version, key, {**tags, "artefact": key}, metrics, curves, notes
         )
 
     def register_foundation(
@@ -61,10 +70,6 @@ class Registry:
         return self.tracking.register(
             FOUNDATION_MODEL, version, key, {**tags, "artefact": key}, metrics, curves
         )
-
-    def tag_candidate(self, ticker: str, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags, such as a verdict, on a candidate that is registered."""
-        self.tracking.tag(model_name(ticker), version, tags)
 
     def tracked_run(self, ticker: str, version: str) -> dict[str, str] | None:
         """``run_id`` and ``experiment_id`` in MLflow of a registered candidate, or None."""

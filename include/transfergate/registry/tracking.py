@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Tracking:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self._client: Any = None
+        self._experiment_id: str | None = None
+        self._runs: dict[tuple[str, str], str] = {}
 
     def register(
         self,
@@ -45,8 +48,11 @@ class Tracking:
         tags: Mapping[str, str],
         metrics: Mapping[str, float],
         curves: Mapping[str, Sequence[float]],
+        notes: Mapping[str, str] | None = None,
     ) -> bool:
         """Create a model version for one of ours, with its run; False if there is one already.
+
+        Five requests for the first version of a model: a judgement enters hundreds of them.
 
         Args:
             name: Registered model.
@@ -55,18 +61,15 @@ class Tracking:
             tags: Lineage.
             metrics: Final figures.
             curves: Learning curves, one value per step.
+            notes: Tags of the version alone; of one that is there already, these are set anew.
         """
         from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
 
-        client = self._open()
-        if self.number(name, version) is not None:
+        client, notes = self._open(), notes or {}
+        if not self._created(name) and (number := self.number(name, version)) is not None:
+            for tag, value in notes.items():
+                client.set_model_version_tag(name, number, tag, str(value))
             return False
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         lineage = {**{tag: str(value) for tag, value in tags.items()}, VERSION_TAG: version}
         run = client.create_run(self._experiment(), tags=lineage, run_name=f"{name} {version}")
         now = int(time.time() * 1000)
@@ -80,8 +83,24 @@ class Tracking:
             client.log_batch(run.info.run_id, metrics=batch)
         client.set_terminated(run.info.run_id)
         client.create_model_version(
-            name, f"x-transfergate://artefacts/{key}", run_id=run.info.run_id, tags=lineage
+            name,
+            f"x-transfergate://artefacts/{key}",
+            run_id=run.info.run_id,
+            tags=lineage | {tag: str(value) for tag, value in notes.items()},
         )
+        self._runs[name, version] = str(run.info.run_id)
+        return True
+
+    def _created(self, name: str) -> bool:
+        """Whether a registered model is new, and so without versions."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._open().create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return False
         return True
 
     def number(self, name: str, version: str) -> str | None:
@@ -93,19 +112,15 @@ class Tracking:
 
     def run(self, name: str, version: str) -> dict[str, str] | None:
         """MLflow's run of one of our versions and its experiment, or None."""
-        found = self._open().search_model_versions(
-            f"name='{name}' and tags.{VERSION_TAG}='{version}'"
-        )
-        if not found:
-            return None
-        run_id = min(found, key=lambda item: int(item.version)).run_id
-        return {"run_id": str(run_id), "experiment_id": str(self._experiment())}
-
-    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags on a version that is registered."""
-        number = self.number(name, version)
-        for tag, value in tags.items():
-            self._open().set_model_version_tag(name, number, tag, str(value))
+        run_id = self._runs.get((name, version))
+        if run_id is None:
+            found = self._open().search_model_versions(
+                f"name='{name}' and tags.{VERSION_TAG}='{version}'"
+            )
+            if not found:
+                return None
+            run_id = str(min(found, key=lambda item: int(item.version)).run_id)
+        return {"run_id": run_id, "experiment_id": self._experiment()}
 
     def aliased(self, name: str) -> str | None:
         """Our version under the alias ``champion``, or None."""
@@ -145,14 +160,16 @@ class Tracking:
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
+        if self._experiment_id is not None:
+            return self._experiment_id
         client = self._open()
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
-            try:
-                return str(client.create_experiment(EXPERIMENT, self.artifact_root))
-            except MlflowException:  # created meanwhile by another task
-                found = client.get_experiment_by_name(EXPERIMENT)
-        return str(found.experiment_id)
+            with suppress(MlflowException):  # created meanwhile by another task
+                client.create_experiment(EXPERIMENT, self.artifact_root)
+            found = client.get_experiment_by_name(EXPERIMENT)
+        self._experiment_id = str(found.experiment_id)
+        return self._experiment_id
 
 
 def _without_login(uri: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from transfergate.evaluation.lookbook import LookBook
 from transfergate.registry import Registry
 from transfergate.settings import Settings
 from transfergate.steps.evaluations import read_evaluation
@@ -32,10 +33,12 @@ def approval_request(
     store = open_store(settings)
     registry = Registry(store, settings.tracking_uri)
     reports = read_evaluation(store, evaluation_id)["tickers"]
+    _, looks = LookBook(store).read()
     moving = [
         ticker
         for ticker, report in reports.items()
-        if reason_to_keep(settings, registry, ticker, report, evaluation_id) is None
+        if reason_to_keep(settings, registry, ticker, report, evaluation_id, looks.get(ticker, []))
+        is None
     ]
     counts = Counter(report["verdict"] for report in reports.values())
     hours = settings.approval.timeout_hours

@@ -32,10 +32,6 @@ def register_candidate(
         {**registry.lineage(ticker, candidate), "budgets": _short(budgets)},
         metrics,
         {"validation_sharpe": curve} if np.isfinite(curve).all() else {},
-    )
-    registry.tag_candidate(
-        ticker,
-        candidate,
         {"verdict": report["verdict"], "evaluation": evaluation["evaluation_id"]},
     )
 

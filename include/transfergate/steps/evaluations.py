@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from transfergate.errors import RegistryError
@@ -73,13 +73,17 @@ def latest_reports(
     return reports
 
 
-def overtaken(store: ArtefactStore, ticker: str, version: str) -> Look | None:
-    """The last look at a candidate's recipe, if it was at another candidate and no PROMOTE."""
-    _, looks = LookBook(store).read()
-    own = [look for look in looks.get(ticker, []) if look.candidate == version]
+def overtaken(looks: Sequence[Look], version: str) -> Look | None:
+    """The last look at a candidate's recipe, if it was at another candidate and no PROMOTE.
+
+    Args:
+        looks: All at the candidate's ticker, oldest first.
+        version: The candidate.
+    """
+    own = [look for look in looks if look.candidate == version]
     if not own:
         return None
-    last = [look for look in looks[ticker] if look.recipe == own[-1].recipe][-1]
+    last = [look for look in looks if look.recipe == own[-1].recipe][-1]
     return None if last.candidate == version or last.verdict == "PROMOTE" else last
 
 

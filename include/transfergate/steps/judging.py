@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,8 @@ from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_s
 log = logging.getLogger(__name__)
 
 NOTHING_KNOWN: dict[str, Any] = {"performance": {}, "flat_seeds": {}, "regimes": {}}
+READERS = 8
+"""Records that are read at once: hundreds of tickers have thousands of objects."""
 ATTEMPTS = 5
 """Times that a judgement is planned anew because others were entered meanwhile."""
 
@@ -62,11 +65,7 @@ def judge(
         for result in ordered
     }
     versions = {ticker: row.version if row else None for ticker, row in incumbents.items()}
-    tables = {
-        result["ticker"]: _record(store, result, versions[result["ticker"]])
-        for result in ordered
-        if result["status"] == "trained"
-    }
+    tables = _records(store, [r for r in ordered if r["status"] == "trained"], versions)
     evaluation, report, created = _judge_and_keep(
         settings, store, foundation_version, ordered, tables, versions
     )
@@ -154,6 +153,15 @@ def summary(settings: Settings, evaluation_id: str | None = None) -> dict[str, A
 def render_summary(evaluation: dict[str, Any]) -> str:
     """What :func:`summary` returned as aligned plain text of 100 columns."""
     return render_verdicts(evaluation)
+
+
+def _records(
+    store: ArtefactStore, results: Sequence[dict[str, Any]], versions: Mapping[str, str | None]
+) -> dict[str, pa.Table]:
+    """Each ticker's record; some at a time, since an object store answers late, not slowly."""
+    with ThreadPoolExecutor(READERS) as readers:
+        read = readers.map(lambda one: _record(store, one, versions[one["ticker"]]), results)
+        return {one["ticker"]: table for one, table in zip(results, read, strict=True)}
 
 
 def _record(store: ArtefactStore, result: dict[str, Any], champion: str | None) -> pa.Table:

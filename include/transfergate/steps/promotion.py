@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from transfergate import metrics
 from transfergate.errors import RegistryError
+from transfergate.evaluation.lookbook import LookBook
+from transfergate.evaluation.looks import Look
 from transfergate.registry import Registry
 from transfergate.registry.broken import broken_record
 from transfergate.registry.facts import pointer_of
@@ -44,11 +46,13 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
     registry = _registry(settings)
     evaluation = read_evaluation(registry.store, evaluation_id)
     registry.repair_aliases()
+    _, looks = LookBook(registry.store).read()
     moved: dict[str, list[str]] = {"promote": [], "refresh": []}
     kept = {}
     for ticker, report in evaluation["tickers"].items():
         action: Literal["promote", "refresh"] = "refresh" if is_retrain(report) else "promote"
-        reason = reason_to_keep(settings, registry, ticker, report, evaluation_id)
+        own = looks.get(ticker, [])
+        reason = reason_to_keep(settings, registry, ticker, report, evaluation_id, own)
         if reason is not None:
             kept[ticker] = reason
             continue
@@ -73,11 +77,15 @@ def reason_to_keep(
     ticker: str,
     report: dict[str, Any],
     evaluation_id: str,
+    looks: Sequence[Look],
 ) -> str | None:
-    """Why a ticker's champion stays after an evaluation, or None if the candidate replaces it."""
+    """Why a ticker's champion stays after an evaluation, or None if the candidate replaces it.
+
+    ``looks`` are all at this ticker, oldest first.
+    """
     if is_retrain(report):
-        return reason_not_to_refresh(settings, registry, ticker, report)
-    return _reason_not_to_promote(registry, ticker, report, evaluation_id)
+        return reason_not_to_refresh(settings, registry, ticker, report, looks)
+    return _reason_not_to_promote(registry, ticker, report, evaluation_id, looks)
 
 
 def promote(
@@ -101,7 +109,7 @@ def promote(
     registry = _registry(settings)
     registry.bundle(ticker, version)
     verdict = verdict_on(registry.store, ticker, version)
-    later = overtaken(registry.store, ticker, version)
+    later = overtaken(LookBook(registry.store).read()[1].get(ticker, []), version)
     approved = verdict == "PROMOTE" and later is None
     if not approved and not force:
         said = f"was judged {verdict}" if verdict else "was never judged"
@@ -198,11 +206,15 @@ def _latest(store: ArtefactStore, note: Callable[[str, Exception], None]) -> str
 
 
 def _reason_not_to_promote(
-    registry: Registry, ticker: str, report: dict[str, Any], evaluation_id: str
+    registry: Registry,
+    ticker: str,
+    report: dict[str, Any],
+    evaluation_id: str,
+    looks: Sequence[Look],
 ) -> str | None:
     if report["verdict"] != "PROMOTE":
         return str(report["verdict"])
-    if later := overtaken(registry.store, ticker, report["candidate"]):
+    if later := overtaken(looks, report["candidate"]):
         return (
             f"look {later.number} at its recipe, up to {later.last_session}, said {later.verdict} "
             f"since"

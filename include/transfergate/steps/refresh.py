@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import pyarrow.compute as pc
 
 from transfergate.evaluation.ledger import Ledger
-from transfergate.evaluation.lookbook import LookBook
 from transfergate.evaluation.looks import Look
 from transfergate.evaluation.splits import Window
 from transfergate.learning.runtime import use_threads
@@ -34,7 +33,11 @@ def refresh_reason(report: Mapping[str, Any]) -> str:
 
 
 def reason_not_to_refresh(
-    settings: Settings, registry: Registry, ticker: str, report: Mapping[str, Any]
+    settings: Settings,
+    registry: Registry,
+    ticker: str,
+    report: Mapping[str, Any],
+    looks: Sequence[Look],
 ) -> str | None:
     """Why a retrain does not become the champion, or None if it may.
 
@@ -43,10 +46,11 @@ def reason_not_to_refresh(
         registry: The registry.
         ticker: The target.
         report: One for which :func:`is_retrain` holds.
+        looks: All at this ticker, oldest first.
     """
     if report["verdict"] == "INVALID":
         return "INVALID"
-    approval = _approval(registry.store, ticker, str(report["recipe"]))
+    approval = _approval(looks, str(report["recipe"]))
     standing = f"{report['verdict']}, repeated"
     if approval is None:
         return f"{standing}: this retrain was not looked at, and its recipe is not approved"
@@ -75,10 +79,9 @@ def reason_not_to_refresh(
     return f"vetoed: {'; '.join(problems)}" if problems else None
 
 
-def _approval(store: ArtefactStore, ticker: str, recipe: str) -> Look | None:
+def _approval(looks: Sequence[Look], recipe: str) -> Look | None:
     """The recipe's last look, if that said PROMOTE."""
-    _, looks = LookBook(store).read()
-    own = [look for look in looks.get(ticker, []) if look.recipe == recipe]
+    own = [look for look in looks if look.recipe == recipe]
     return own[-1] if own and own[-1].verdict == "PROMOTE" else None
 
 
