@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+from contextlib import suppress
+from threading import BrokenBarrierError
+from unittest import mock
 
 import pytest
 
@@ -23,17 +27,25 @@ def test_two_retrains_of_a_ticker_at_once_find_the_same_candidate(grown):
     for key in (folder, folds[-1]):
         assert store.withdraw(key)
     context = multiprocessing.get_context("fork")
-    answers = context.Queue()
+    answers, both, rename = context.Queue(), context.Barrier(2), os.rename
+
+    def together(source: object, target: object) -> None:
+        """Both have trained, and neither has seen the other's, when the first is published."""
+        with suppress(BrokenBarrierError):
+            both.wait(60)
+        both.abort()
+        rename(source, target)
 
     def retrain() -> None:
-        answers.put(steps.finetune_group(settings, foundation, ["TGT"])[0]["candidate"])
+        with mock.patch("transfergate.storage.folder.os.rename", together):
+            answers.put(steps.finetune_group(settings, foundation, ["TGT"])[0]["candidate"])
 
     rivals = [context.Process(target=retrain) for _ in range(2)]
     for rival in rivals:
         rival.start()
-    found = {answers.get(timeout=300) for _ in rivals}
     for rival in rivals:
-        rival.join(60)
+        rival.join(300)
     assert [rival.exitcode for rival in rivals] == [0, 0]
-    assert found == {made["candidates"][1]}
+    assert {answers.get(timeout=10) for _ in rivals} == {made["candidates"][1]}
     assert {key: store.read(key) for key in before} == before
+    assert store.exists(run)
