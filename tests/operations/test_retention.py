@@ -15,7 +15,7 @@ from transfergate import steps
 from transfergate.errors import RegistryError
 from transfergate.evaluation.lookbook import LookBook
 from transfergate.registry import Registry
-from transfergate.settings import RetentionParams
+from transfergate.settings import RetentionParams, Settings
 from transfergate.steps.retained import note_use
 from transfergate.storage import ArtefactStore, open_store
 
@@ -251,3 +251,28 @@ def test_litter_and_local_copies_go_by_age_and_nothing_else_does(grown, tmp_path
     found = steps.prune(settings, delete=True, what="cache", now=later)
     assert found["names"] == {"local copies": ["x/folders/y"]}
     assert contents(open_store(settings), "") == before
+
+
+def test_local_copies_beyond_a_size_go_the_longest_unread_first(tmp_path: Path):
+    params = RetentionParams(cache_days=30, cache_mb=2)
+    settings = Settings(home=tmp_path, retention=params)
+    now = datetime.now(UTC)
+    for name, hours in (("c", 30), ("a", 90), ("b", 60), ("d", 1), ("e", 2)):
+        copy = tmp_path / "cache" / "x" / "folders" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(bytes(900_000))
+        read = (now - timedelta(hours=hours)).timestamp()
+        os.utime(copy, (read, read))
+
+    def goes(**changes: int) -> list[str]:
+        changed = settings.model_copy(update={"retention": params.model_copy(update=changes)})
+        found = steps.prune(changed, delete=False, what="cache", now=now)
+        return [name[-1] for name in found["names"].get("local copies", [])]
+
+    assert goes() == ["a", "b", "c"], "4.5 MB, of which 2 may stay"
+    assert goes(cache_mb=3) == ["a", "b"]
+    assert goes(cache_mb=1) == ["a", "b", "c"], "what a run reads just now stays"
+    assert goes(cache_mb=9) == []
+    assert goes(cache_mb=9, cache_days=2) == ["a", "b"]
+    steps.prune(settings, delete=True, what="cache", now=now)
+    assert {path.name for path in (tmp_path / "cache/x/folders").iterdir()} == {"d", "e"}

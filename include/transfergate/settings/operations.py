@@ -50,6 +50,13 @@ class RetentionParams(Params):
     cache_days: Days = Field(
         14, ge=1, le=3660, description="local copies of what an object store holds, unread since"
     )
+    cache_mb: int = Field(
+        20_000,
+        ge=1,
+        le=10_000_000,
+        description="MB (10^6 bytes) of such copies on a machine; beyond, those read longest ago "
+        "go, unless read within the last day",
+    )
     airflow_days: Days = Field(180, ge=7, le=36_600, description="finished runs of our DAGs")
     airflow_runs: int = Field(20, ge=1, le=100_000, description="newest runs of a DAG stay")
     airflow_connection: ConnectionId | None = Field(

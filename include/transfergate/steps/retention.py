@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -100,7 +101,7 @@ def _doomed(
         for place in store.litter(now - timedelta(days=params.litter_days)):
             yield Doomed("litter", place, partial(store.sweep, place))
     if what in ("all", "cache"):
-        yield from _copies(settings.home / "cache", now - timedelta(days=params.cache_days))
+        yield from _copies(settings.home / "cache", now, params)
 
 
 def _evaluations(ages: Ages, kept: Kept, params: RetentionParams) -> Iterator[Doomed]:
@@ -205,14 +206,22 @@ def _old(ages: Ages, prefix: str, kind: str, days: int) -> Iterator[Doomed]:
             yield Doomed(kind, key, partial(ages.store.discard, key))
 
 
-def _copies(cache: Path, before: datetime) -> Iterator[Doomed]:
-    for path in sorted(cache.rglob("*")) if cache.is_dir() else ():
-        try:
+def _copies(cache: Path, now: datetime, params: RetentionParams) -> Iterator[Doomed]:
+    # What has not been read for long; then, the longest ago first, what is too much for the disk.
+    found = []
+    for path in cache.rglob("*") if cache.is_dir() else ():
+        with suppress(FileNotFoundError):
             status = path.stat()
-        except FileNotFoundError:
-            continue
-        used = max(status.st_atime, status.st_mtime)
-        if path.is_file() and used < before.timestamp():
+            if path.is_file():
+                used = max(status.st_atime, status.st_mtime)
+                found.append((used, status.st_size, path))
+    found.sort()
+    left = sum(size for _, size, _ in found)
+    old = (now - timedelta(days=params.cache_days)).timestamp()
+    in_use = (now - timedelta(days=1)).timestamp()
+    for used, size, path in found:
+        if used < old or (left > params.cache_mb * 1_000_000 and used < in_use):
+            left -= size
             name = path.relative_to(cache).as_posix()
             yield Doomed("local copies", name, partial(path.unlink, missing_ok=True))
 
