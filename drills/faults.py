@@ -1,4 +1,4 @@
-"""Faults other than kills: a full disk, clocks, halves and repetitions, rivals, a lost alias.
+"""Faults: full disk, clocks, halves and repetitions, rivals, kills, sources away.
 
 Each drill says what it did, compares the state before and after, and repeats the step undisturbed.
 
@@ -18,12 +18,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from drills import outage, training
+from drills.findings import Finding
 from drills.forks import run_in_fork
 from drills.homes import Operation, copy_of, prepare, settings_of
 from drills.remains import State, state
@@ -31,15 +33,6 @@ from transfergate.settings import Settings
 
 SIZES = (0, 2_000, 20_000, 300_000, 900_000)
 """Largest file in bytes that the full disk still takes, so that it is full at different moments."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was done, what was found, and whether that is as it must be."""
-
-    fault: str
-    found: str
-    well: bool
 
 
 def full_disk(root: Path, operations: list[Operation]) -> list[Finding]:
@@ -259,6 +252,10 @@ DRILLS: dict[str, Callable[[Path, list[Operation]], list[Finding]]] = {
     "deliveries": poor_deliveries,
     "alias": lost_alias,
     "rivals": rivals,
+    "training": training.killed_training,
+    "retrains": training.rival_retrains,
+    "hang": outage.source_hangs,
+    "silence": outage.store_hangs,
 }
 
 
@@ -283,12 +280,16 @@ def main() -> int:
     parser.add_argument("--only", choices=tuple(DRILLS), action="append")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
-    findings = drill(tuple(options.only or DRILLS))
+    findings = []
+    with _prepared() as (root, operations):
+        for name in options.only or DRILLS:
+            for one in DRILLS[name](root, operations):
+                findings.append(one)
+                told = f"{'ok ' if one.well else 'BAD'} {one.fault}: {one.found}\n"
+                (sys.stderr if options.json else sys.stdout).write(told)
+                sys.stdout.flush()
     if options.json:
         sys.stdout.write(json.dumps({"findings": [asdict(one) for one in findings]}) + "\n")
-    else:
-        for one in findings:
-            sys.stdout.write(f"{'ok ' if one.well else 'BAD'} {one.fault}: {one.found}\n")
     return 0 if all(one.well for one in findings) else 1
 
 

@@ -35,10 +35,10 @@ def prepare(root: Path) -> list[Operation]:
     """Homes before each operation: the first delivery's bars, the second's, and ballast."""
     warm(root)
     first, loaded, grown = root / "first", root / "loaded", root / "grown"
-    _deliver(root / "vendor", _FIRST_DAYS)
+    deliver(root / "vendor", _FIRST_DAYS)
     _in_fork(_ingest, settings_of(root, first))
     _in_fork(_build, settings_of(root, first))
-    _deliver(root / "vendor", _ALL_DAYS)
+    deliver(root / "vendor", _ALL_DAYS)
     shutil.copytree(first, loaded)
     _in_fork(_ingest, settings_of(root, loaded))
     shutil.copytree(loaded, grown)
@@ -59,7 +59,7 @@ def warm(root: Path) -> None:
 
     Great Expectations alone takes seconds to import and to compile its templates.
     """
-    _deliver(root / "vendor", _FIRST_DAYS)
+    deliver(root / "vendor", _FIRST_DAYS)
     settings = settings_of(root, root / "warm")
     for operation in (_ingest, _build, _compact):
         operation(settings)
@@ -94,7 +94,8 @@ def _in_fork(operation: Callable[[Settings], object], settings: Settings) -> Non
     run_in_fork(quietly)
 
 
-def _deliver(folder: Path, days: int) -> None:
+def deliver(folder: Path, days: int) -> None:
+    """Write a vendor's files of so many sessions, 290 at most."""
     # The second delivery corrects a bar, repeats the old ones, and brings one that is bad.
     folder.mkdir(exist_ok=True)
     sessions = pd.to_datetime(exchange_sessions("XNYS", date(2021, 1, 4), date(2022, 3, 1))[:days])

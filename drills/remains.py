@@ -12,7 +12,7 @@ from transfergate.settings import Settings
 
 State = dict[str, Any]
 
-_MOMENT = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?")
+MOMENT = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?")
 
 
 def state(settings: Settings) -> State:
@@ -23,13 +23,14 @@ def state(settings: Settings) -> State:
         (of all tables), ``snapshots`` that are whole, ``torn`` ones, and ``artefacts``: a hash of
         each object but Great Expectations' own pages, of which it is enough that they are there.
     """
-    facts, rows = _facts(settings)
+    facts, rows = facts_of(settings)
     whole, torn = snapshots(settings.artefact_root / "snapshots")
     kept = _artefacts(settings.artefact_root)
     return {"facts": facts, "rows": rows, "snapshots": whole, "torn": torn, "artefacts": kept}
 
 
-def _facts(settings: Settings) -> tuple[dict[str, str], int]:
+def facts_of(settings: Settings) -> tuple[dict[str, str], int]:
+    """A hash of the rows of each table of the warehouse, and how many rows there are."""
     from transfergate.warehouse import open_warehouse
 
     facts, rows = {}, 0
@@ -80,6 +81,6 @@ def _artefacts(root: Path) -> dict[str, str]:
             continue
         content = b"" if "/gx/" in key else path.read_bytes()
         if path.suffix in (".json", ".html", ".csv"):
-            content = _MOMENT.sub(b"", content)
+            content = MOMENT.sub(b"", content)
         kept[key] = hashlib.sha256(content).hexdigest()
     return kept

@@ -7,86 +7,19 @@ import os
 import shutil
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from drills.gateway import Gateway
 from transfergate.errors import SettingsError, StorageUnavailable
 from transfergate.evaluation.ledger import Ledger
 from transfergate.settings import Settings
 from transfergate.storage import ArtefactStore, open_store, share_file
 from transfergate.storage.bucket import BucketObjects
 from transfergate.storage.s3 import Bucket
-
-
-class Gateway:
-    """A proxy before the store that can refuse writes, or carry them out and lose the answer."""
-
-    def __init__(self, behind: str) -> None:
-        self.behind = behind
-        self.refuse: int | None = None  # with this status
-        self.lose_answers = 0
-        self.refused = 0
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _forward(self) -> None:
-                gateway.answer(self)
-
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        writes = handler.command in ("PUT", "POST", "DELETE")
-        if writes and self.refuse is not None:
-            self.refused += 1
-            self._send(handler, self.refuse, {}, b"<Error><Code>SlowDown</Code></Error>")
-            return
-        request = urllib.request.Request(
-            self.behind + handler.path,
-            data=body if writes else None,
-            method=handler.command,
-            headers={"Content-Type": "application/octet-stream"}
-            | {name: handler.headers[name] for name in handler.headers if name != "host"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=20) as found:
-                status, headers, content = found.status, dict(found.headers), found.read()
-        except urllib.error.HTTPError as error:
-            status, headers, content = error.code, dict(error.headers), error.read()
-        if handler.command == "PUT" and self.lose_answers:
-            self.lose_answers -= 1
-            self._send(handler, 503, {}, b"<Error><Code>ServiceUnavailable</Code></Error>")
-            return
-        self._send(handler, status, headers, content)
-
-    @staticmethod
-    def _send(
-        handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], content: bytes
-    ) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                handler.send_header(name, value)
-        length = headers.get("Content-Length") if handler.command == "HEAD" else len(content)
-        handler.send_header("Content-Length", str(length or 0))
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(content)
 
 
 @pytest.fixture
