@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"--source {options.source} needs a folder: --data FOLDER (make: DATA=FOLDER)"
             )
         environment = chain_environment(settings, options)
+        _refuse_unknown(settings, options)
     except (TransferGateError, ValueError) as error:
         sys.stderr.write(f"retrain: {error}\n")
         return 2
@@ -202,6 +203,18 @@ def chain_environment(settings: Settings, options: argparse.Namespace) -> dict[s
             universe.model_dump(mode="json", exclude_unset=True)
         )
     return environment
+
+
+def _refuse_unknown(settings: Settings, options: argparse.Namespace) -> None:
+    from transfergate import steps
+
+    steps.require_universe(
+        settings,
+        source=options.source,
+        data=str(options.data.resolve()) if options.data else None,
+        sources=options.sources or (),
+        targets=options.targets or (),
+    )
 
 
 def ingest_conf(options: argparse.Namespace) -> dict[str, Any]:

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from transfergate.steps.serving import decide as decide
     from transfergate.steps.targets import plan_finetune as plan_finetune
     from transfergate.steps.targets import plan_groups as plan_groups
+    from transfergate.steps.universes import require_universe as require_universe
     from transfergate.steps.validating import validate_bars as validate_bars
 
 _MODULE_OF = {
+    "require_universe": "universes",
     "plan_ingest": "ingest",
     "fetch_bars": "ingest",
     "validate_bars": "validating",

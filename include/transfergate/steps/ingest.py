@@ -10,12 +10,13 @@ from typing import Any
 
 from transfergate import metrics, quality, warehouse
 from transfergate.errors import BarsRejected, SourceError
-from transfergate.settings import TICKER_PATTERN, Settings
-from transfergate.sources import open_source
+from transfergate.settings import TICKER_PATTERN, Settings, SourceParams
+from transfergate.sources import Source, open_source
 from transfergate.sources.folder import Folder
 from transfergate.steps.batches import index_batches
 from transfergate.steps.described import describe, iso_date, source_params
 from transfergate.steps.history import landed_reference
+from transfergate.steps.universes import absent, named_tickers
 from transfergate.storage import ArtefactStore, open_store
 from transfergate.storage.landing import publish_landing
 
@@ -63,6 +64,7 @@ def plan_ingest(
             f"source {name!r} has no bars for {', '.join(missing)}; it has "
             f"{len(known)} tickers, {', '.join(known[:20])}: ask for those, or name another source"
         )
+    _tell_of_absent(settings, name, params, opened)
     wanted = sorted(set(tickers or known))
     size = settings.ingest.batch_tickers
     batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
@@ -75,6 +77,18 @@ def plan_ingest(
         "description": description,
         "ticker_batches": batches,
     }
+
+
+def _tell_of_absent(settings: Settings, name: str, params: SourceParams, opened: Source) -> None:
+    # No refusal: the bars of the others may come with the next delivery.
+    named = named_tickers(params.universe)
+    if named and opened.lists_all and (found := absent(settings, name, params, opened, named)):
+        log.warning(
+            "universe of %s: no bars of %s in this delivery, nor in its last snapshot; nothing "
+            "can be trained by it before they come, or are taken out of it",
+            name,
+            ", ".join(found[0]),
+        )
 
 
 def _refuse_unusable(tickers: Iterable[str]) -> None:
