@@ -70,7 +70,10 @@ class BarFile:
         """
         reader = self._reader()
         positions = self._positions(reader)
-        sheet = reader.read(list(positions.values()))
+        parts = None
+        if "ticker" in positions and self.shape.ticker_case == "keep":
+            parts = reader.parts_with(positions["ticker"], wanted, empty=strays)
+        sheet = reader.read(list(positions.values()), parts)
         tickers = self._tickers_of(sheet, positions)
         mine = pc.is_in(tickers, value_set=pa.array(sorted(wanted), pa.string()))
         if strays:

@@ -7,7 +7,7 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
+from transfergate.sources import row_groups
 
 TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".dat", ".asc", ".psv")
 _BOM = b"\xef\xbb\xbf"
@@ -57,8 +58,12 @@ class SheetReader:
             self._text = self._decoded(unpacked(url, content))
             self.names, self.width, self._first = self._header()
 
-    def read(self, wanted: Sequence[int]) -> Sheet:
+    def read(self, wanted: Sequence[int], parts: Sequence[int] | None = None) -> Sheet:
         """Columns by position from 0.
+
+        Args:
+            wanted: Positions.
+            parts: Row groups, as :meth:`parts_with` gives them; None for all rows.
 
         Raises:
             SourceError: If rows are ragged and the format does not set them apart, or the file is
@@ -66,9 +71,13 @@ class SheetReader:
         """
         indices = sorted(set(wanted))
         if self.parquet:
-            table = self._typed(indices)
+            table = self._typed(indices, parts)
             columns = {i: _one(table.column(k)) for k, i in enumerate(indices)}
-            lines = np.arange(1, table.num_rows + 1)
+            lines = (
+                np.arange(1, table.num_rows + 1)
+                if parts is None
+                else row_groups.rows_of(self._content, parts)
+            )
             return Sheet(self.names, columns, self.width, lines, {})
         parsed = self._parsed(indices)
         if parsed is None:
@@ -84,9 +93,26 @@ class SheetReader:
             raise _broken(self.url, "Parquet", error) from error
         return names, len(names)
 
-    def _typed(self, indices: list[int]) -> pa.Table:
+    def parts_with(self, column: int, texts: Collection[str], *, empty: bool) -> list[int] | None:
+        """Row groups that may hold one of some texts in a column; see :mod:`row_groups`.
+
+        Args:
+            column: Position from 0.
+            texts: Texts looked for, blanks around them aside.
+            empty: Whether cells without a text are looked for too.
+
+        Returns:
+            Their numbers; None for all, as of a file that has no row groups.
+        """
+        if not self.parquet:
+            return None
+        return row_groups.groups_with(self._content, self.names[column], texts, empty=empty)
+
+    def _typed(self, indices: list[int], parts: Sequence[int] | None) -> pa.Table:
         try:
             names = [self.names[i] for i in indices]
+            if parts is not None:
+                return row_groups.read_groups(self._content, parts, names)
             return pq.read_table(pa.BufferReader(self._content), columns=names)
         except (pa.ArrowException, OSError) as error:
             raise _broken(self.url, "Parquet", error) from error

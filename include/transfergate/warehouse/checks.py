@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from transfergate.storage.bars import ACTION_SCHEMA, INSTRUMENT_SCHEMA, SYMBOL_SCHEMA
 from transfergate.storage.landing import Reference
+from transfergate.warehouse.batch_bars import ticker_spans
 from transfergate.warehouse.instruments import read_instruments
 
 _HISTORY_SCHEMA = pa.schema(
@@ -28,7 +30,7 @@ _HISTORY_SCHEMA = pa.schema(
 _BARS_BEFORE = 64  # as many as the noise of a ticker is measured on, and one
 _BARS_AFTER = 2
 _PORTION_ROWS = 250_000
-_TICKERS_AT_ONCE = 500
+_TICKERS_AT_ONCE = 100
 _RELATIONS = ("bars_described", "bar_lines", "bars_compared", "bar_jumps", "suspected_splits")
 # Each is built by the file of its name in sql/checks, from those before it.
 
@@ -58,6 +60,22 @@ class History:
         """First and last session of its bars; empty without bars."""
         ends = pc.min_max(self.bars["session_date"]).as_py()
         return (ends["min"], ends["max"]) if self.bars.num_rows else ()
+
+    def bars_of(self, tickers: Iterable[str | None]) -> pa.Table:
+        """Bars of some tickers, without a look at those of the others."""
+        parts = [self._spans[ticker] for ticker in tickers if ticker in self._spans]
+        slices = [self._sorted.slice(part.start, part.stop - part.start) for part in parts]
+        return pa.concat_tables([self.bars.schema.empty_table(), *slices])
+
+    @cached_property
+    def _sorted(self) -> pa.Table:
+        names = self.bars["ticker"]
+        together = sum(1 for _ in ticker_spans(names)) == len(pc.unique(names))
+        return self.bars if together else self.bars.sort_by("ticker")
+
+    @cached_property
+    def _spans(self) -> dict[str | None, slice]:
+        return dict(ticker_spans(self._sorted["ticker"]))
 
 
 def read_history(
@@ -150,7 +168,8 @@ def derive_checks(
         conn.register("sessions", calendar)
         for tickers in _portions(bars["ticker"]):
             conn.register("received", _of(numbered, tickers))
-            conn.register("loaded", _of(known.bars, tickers))
+            names = bars["ticker"].unique() if tickers is None else tickers
+            conn.register("loaded", known.bars_of(names.to_pylist()))
             conn.register("actions", _of(known.actions, tickers))
             for name in _RELATIONS:
                 conn.execute(f"create or replace temp table {name} as\n{queries[name]}")
@@ -219,6 +238,7 @@ where bar_number between before - $before + 1 and until + $after
 union all
 select ticker, session_date, open, close, adj_close, true
 from held anti join current_bars using (ticker, session_date)
+order by ticker, session_date
 """
 _ACTIONS = """
 select ticker, effect_date, kind, value
