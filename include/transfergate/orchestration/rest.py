@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 
 PAGE = 100
+READ_TRIES = 5
+"""Of a question that Airflow does not answer in time, as on a machine that is very busy."""
 FINAL_STATES = frozenset({"success", "failed"})
 
 
@@ -62,7 +64,19 @@ class AirflowApi:
         )
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
-        answer = self._client.request(method, path, **options)
+        # To ask again is harmless, to trigger again is not.
+        tries = READ_TRIES if method == "GET" else 1
+        for attempt in range(tries):
+            try:
+                answer = self._client.request(method, path, **options)
+                break
+            except httpx.TransportError as error:
+                if attempt == tries - 1:
+                    raise ChainError(
+                        f"{method} {path}: Airflow's API server did not answer in {tries} tries "
+                        f"({error!r}): look at its log, and at how busy this machine is"
+                    ) from error
+                time.sleep(min(2.0**attempt, 10.0))
         if answer.status_code >= 400:
             raise ChainError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json()
