@@ -18,7 +18,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from transfergate.orchestration.assets import BY_HAND, CHAIN
+from transfergate.orchestration.assets import BY_HAND, CHAIN, MAINTENANCE
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class DagState:
 
 
 def dag_states(session: Session, readable: Collection[str]) -> list[DagState]:
-    """Our DAGs in the order of the chain, those that the user may read."""
-    ids = [dag_id for dag_id in (*CHAIN, *BY_HAND) if dag_id in readable]
+    """Our DAGs, those of the chain first and in its order, that the user may read."""
+    ids = [dag_id for dag_id in (*CHAIN, *BY_HAND, *MAINTENANCE) if dag_id in readable]
     models = {
         model.dag_id: model
         for model in session.scalars(select(DagModel).where(DagModel.dag_id.in_(ids)))

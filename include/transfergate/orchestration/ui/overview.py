@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.responses import HTMLResponse
 
-from transfergate.orchestration.assets import BY_HAND
+from transfergate.orchestration.assets import CHAIN
 from transfergate.orchestration.ui import attention
 from transfergate.orchestration.ui.chain_state import DagState, dag_states, waiting_answers
 from transfergate.orchestration.ui.data import current
@@ -219,7 +219,7 @@ def _dag_row(dag: DagState) -> tuple[object, ...]:
     if dag.next_run:
         after: object = moment(dag.next_run.isoformat())
     else:
-        itself = "by hand" if dag.dag_id in BY_HAND else "on new data, or by hand"
+        itself = "on new data, or by hand" if dag.dag_id in CHAIN else "by hand"
         after = "-" if dag.paused else itself
     return airflow_link(airflow_dag(dag.dag_id), dag.dag_id), state, last, after
 
