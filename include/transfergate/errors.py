@@ -3,6 +3,7 @@
 TransferGateError
 ├── SettingsError          a setting is out of bounds or contradicts another
 ├── SourceError            a source cannot deliver what was asked
+│   └── SourceUnavailable  it is away, or refuses for now: the same may work later
 ├── BarsRejected           a whole batch of bars failed a critical check; nothing was loaded
 ├── QuarantineError        a quarantined row does not exist, or cannot be released
 ├── WarehouseBusy          another process holds the DuckDB file
@@ -34,6 +35,10 @@ class SettingsError(TransferGateError):
 
 class SourceError(TransferGateError):
     """A source cannot deliver what was asked."""
+
+
+class SourceUnavailable(SourceError):
+    """A source is away, or refuses for now; the same may work later."""
 
 
 class BarsRejected(TransferGateError):

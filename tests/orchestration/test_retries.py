@@ -17,6 +17,7 @@ from transfergate.orchestration.retries import DEFAULTS, TRAINING, WAREHOUSE
     [
         (errors.WarehouseBusy("held by 12"), RetryAction.RETRY),
         (errors.StorageUnavailable("SlowDown"), RetryAction.RETRY),
+        (errors.SourceUnavailable("no answer"), RetryAction.RETRY),
         (errors.BarsRejected("20 % bad"), RetryAction.FAIL),
         (errors.SourceError("no such ticker"), RetryAction.FAIL),
         (ValueError("nothing to start from"), RetryAction.FAIL),

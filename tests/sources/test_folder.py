@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from transfergate.errors import SourceError
+from transfergate.errors import SourceError, SourceUnavailable
 from transfergate.settings import SourceParams
 from transfergate.sources import open_source
 from transfergate.sources.description import read_description
@@ -43,7 +43,7 @@ def test_hidden_files_are_left_out_and_urls_are_folders_too(tmp_path: Path):
     assert (
         Folder(f"file://{tmp_path}").names() == Folder(tmp_path).names() == ["a.csv", "sub/b.csv"]
     )
-    with pytest.raises(SourceError, match="cannot be reached"):
+    with pytest.raises(SourceUnavailable, match="cannot be reached"):
         Folder("nonsense://x")
     with pytest.raises(SourceError, match=r"none\.csv: cannot be read"):
         Folder(tmp_path).read("none.csv")
@@ -64,7 +64,7 @@ def test_bars_and_their_description_are_read_from_an_object_store(put_object):
 def test_a_bucket_or_prefix_that_is_not_there_is_named(put_object):
     put_object("bars")
     with pytest.raises(
-        SourceError, match=r"s3://nothing/here cannot be reached .*AWS_ENDPOINT_URL"
+        SourceUnavailable, match=r"s3://nothing/here cannot be reached .*AWS_ENDPOINT_URL"
     ):
         Folder("s3://nothing/here").names()
     with pytest.raises(SourceError, match=r"s3://bars/none is not a folder"):

@@ -21,10 +21,10 @@ _BUSY = RetryRule(
     reason="another process holds the warehouse; it is released when that process ends",
 )
 _AWAY = RetryRule(
-    exception="transfergate.errors.StorageUnavailable",
+    exception=["transfergate.errors.StorageUnavailable", "transfergate.errors.SourceUnavailable"],
     action=RetryAction.RETRY,
     retry_delay=timedelta(minutes=2),
-    reason="the object store refuses or is away; nothing was published, and it may come back",
+    reason="a store or source refuses or is away; nothing was published, and it may come back",
 )
 _REFUSED = RetryRule(
     exception=["transfergate.errors.TransferGateError", "builtins.ValueError"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-from transfergate.errors import SourceError
+from transfergate.errors import SourceError, SourceUnavailable
 
 _HIDDEN = re.compile(r"(^|/)[._]")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
@@ -103,7 +103,8 @@ class Folder:
             with self._files.open_input_file(f"{self._base}/{name}") as handle:
                 return handle.read_buffer()
         except OSError as error:
-            raise SourceError(
+            failure = SourceError if self._here else SourceUnavailable
+            raise failure(
                 f"{self.url(name)}: cannot be read ({str(error).splitlines()[0]}): look at whether "
                 f"it is there and may be read"
             ) from error
@@ -151,8 +152,8 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile(out)
 
 
-def _unreachable(root: str, error: Exception) -> SourceError:
-    return SourceError(
+def _unreachable(root: str, error: Exception) -> SourceUnavailable:
+    return SourceUnavailable(
         f"source 'files': {root} cannot be reached ({str(error).splitlines()[0]}): expected a "
         f"folder or an object-store URL such as s3://bucket/prefix; look at the URL and, for an "
         f"object store, at AWS_ENDPOINT_URL, AWS_REGION and the credentials"

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transfergate.errors import SourceError
+from transfergate.errors import SourceError, SourceUnavailable
 from transfergate.progress import Progress
 from transfergate.settings import YahooParams
 from transfergate.sources.base import BarsOnly, bars_table
@@ -173,7 +173,7 @@ def _explained(ticker: str, done: int, wanted: int) -> Iterator[None]:
             "pip install 'transfergate[yahoo]'"
         ) from error
     except Exception as error:
-        raise SourceError(
+        raise SourceUnavailable(
             f"source 'yahoo': {ticker} could not be had after every attempt ({error}); {done} of "
             f"{wanted} tickers are kept: run the same again to go on from there"
         ) from error
