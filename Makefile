@@ -99,7 +99,7 @@ test-topology-faults: setup-dev setup-store setup-cluster ## The same, and its s
 	@touch $@
 
 test-chart: setup-dev .venv-chart/.installed ## Airflow's Helm chart (CHART= its folder or .tgz) rendered with deploy/helm-values.yaml
-	@CHART='$(abspath $(CHART))' exec $(BIN)/python -m pytest tests/topology/test_helm_chart.py -m chart -rs $(PYTEST_ARGS)
+	@$(if $(CHART),,$(error CHART= is missing: the folder or .tgz of Airflow's chart))CHART='$(abspath $(CHART))' exec $(BIN)/python -m pytest tests/topology/test_helm_chart.py -m chart -rs $(PYTEST_ARGS)
 
 secrets: setup ## .env for docker-compose.yaml: fresh passwords and keys; never overwrites
 	@exec $(BIN)/transfergate secrets

@@ -202,8 +202,10 @@ def follow(airflow: Any, version: str) -> dict[str, Any]:
         found += page
         if len(page) < 100:
             break
+    instances = airflow.api.task_instances(DAG, run)
+    logs = {(one.task_id, one.map_index): one.log(airflow.logs) for one in instances}
     tasks = [
-        ran(one, airflow.task_log(DAG, run, one["task_id"], one["map_index"], one["try_number"]))
+        ran(one, logs[one["task_id"], one["map_index"]])
         for one in found
         if one["state"] == "success"
     ]

@@ -78,7 +78,7 @@ def store_hangs(root: Path, operations: list[Operation]) -> list[Finding]:
         Finding(
             "a source on an object store that never answers, no time limit",
             f"{said} after {seconds:.0f} s; {'nothing' if after == before else 'SOMETHING'} landed",
-            said == "SourceError" and after == before and seconds < 300,
+            said == "SourceUnavailable" and after == before and seconds < 300,
         )
     ]
 

@@ -41,8 +41,10 @@ from transfergate.settings import (
     NetworkParams,
     PretrainParams,
     Regularisation,
+    Settings,
 )
 from transfergate.steps.planted import panel_rows
+from transfergate.storage import content_hash
 from transfergate.transfer.arms import FINETUNED, SCRATCH, ArmRun, train_arms
 from transfergate.transfer.pretraining import pretrain_family
 from transfergate.transfer.scoring import arm_paths, model_paths, reference_paths, test_window
@@ -127,7 +129,10 @@ def kept_world(
     if folder is None:
         return world(n_features, seed, kind, folds, n_seeds)
     lengths = "_".join(str(fold.number) for fold in folds)
-    path = folder / f"{kind}-{n_features}-{seed}-{lengths}-{n_seeds}.json"
+    chosen = (MARKET, NetworkParams(), PretrainParams(), FinetuneParams())
+    said = (one.model_dump_json() for one in chosen)
+    version = content_hash(Settings().code_version, *said, length=12)
+    path = folder / f"{kind}-{n_features}-{seed}-{lengths}-{n_seeds}-{version}.json"
     if path.exists():
         return {int(number): arms for number, arms in json.loads(path.read_text()).items()}
     found = world(n_features, seed, kind, folds, n_seeds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,12 @@ def test_values_out_of_bounds_are_listed(config: Path) -> None:
     config.write_text("[features]\nz_window = 1\n[market]\npositions = [-1.0, 1.0]\n")
     with pytest.raises(SettingsError, match=r"(?s)features\.z_window.*flat"):
         settings.load()
+
+
+def test_mlflows_own_variable_names_the_server_and_reading_changes_no_environment(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    before = dict(os.environ)
+    assert settings.load().mlflow_tracking_uri == "http://mlflow:5000"
+    assert dict(os.environ) == before
+    monkeypatch.setenv("TRANSFERGATE_MLFLOW_TRACKING_URI", "http://ours:5000")
+    assert settings.load().mlflow_tracking_uri == "http://ours:5000"

@@ -40,11 +40,13 @@ def test_two_retrains_of_a_ticker_at_once_find_the_same_candidate(grown):
         with mock.patch("transfergate.storage.folder.os.rename", together):
             answers.put(steps.finetune_group(settings, foundation, ["TGT"])[0]["candidate"])
 
-    rivals = [context.Process(target=retrain) for _ in range(2)]
+    rivals = [context.Process(target=retrain, daemon=True) for _ in range(2)]
     for rival in rivals:
         rival.start()
     for rival in rivals:
         rival.join(300)
+    for rival in rivals:
+        rival.kill()  # one that hangs must not be waited for at the end
     assert [rival.exitcode for rival in rivals] == [0, 0]
     assert {answers.get(timeout=10) for _ in rivals} == {made["candidates"][1]}
     assert {key: store.read(key) for key in before} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import re
 import threading
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from tests.chain.conftest import market_bars, publish_features, small_settings
 from transfergate import settings as settings_module
 from transfergate.cli import main
 from transfergate.registry import Registry
-from transfergate.registry.tracking import Tracking
+from transfergate.registry.tracking import Tracking, without_login
 from transfergate.storage import open_store
 
 SECRETS = {
@@ -108,6 +109,22 @@ def test_mlflow_is_given_the_login_of_its_address(monkeypatch):
         server.shutdown()
     assert received[0] == "Basic " + base64.b64encode(b"ada:se/cret").decode()
     assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "opened", "password"),
+    [
+        ("postgresql+psycopg2://ada:pw@db/mlflow", "postgresql+psycopg2://ada:pw@db/mlflow", "own"),
+        ("https://ada@mlflow.example.org", "https://mlflow.example.org", "own"),
+        ("https://ada:pw@mlflow.example.org/x", "https://mlflow.example.org/x", "pw"),
+    ],
+)
+def test_no_login_is_lost(monkeypatch, address: str, opened: str, password: str):
+    """A database's is in its address alone; a server's password may come by the environment."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "own")
+    assert without_login(address) == opened
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == password
 
 
 def test_what_is_planted_would_be_found():

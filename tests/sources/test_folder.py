@@ -43,8 +43,9 @@ def test_hidden_files_are_left_out_and_urls_are_folders_too(tmp_path: Path):
     assert (
         Folder(f"file://{tmp_path}").names() == Folder(tmp_path).names() == ["a.csv", "sub/b.csv"]
     )
-    with pytest.raises(SourceUnavailable, match="cannot be reached"):
+    with pytest.raises(SourceError, match="cannot be reached") as refused:
         Folder("nonsense://x")
+    assert refused.type is SourceError, "asked again, it is still no address"
     with pytest.raises(SourceError, match=r"none\.csv: cannot be read"):
         Folder(tmp_path).read("none.csv")
 

@@ -77,8 +77,11 @@ def test_a_file_that_changes_after_the_plan_is_read_as_it_is_now(bars: Path, tmp
     assert source(bars, tmp_path).fetch(["B"], None, None)["origin"].to_pylist() == ["e.csv"]
 
 
-def test_a_file_that_was_just_written_is_not_noted(bars: Path, tmp_path: Path, opened: list[str]):
+def test_a_file_that_was_just_written_is_not_noted(
+    bars: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+):
     # Within one step of the file system's clock a second change would leave no trace.
+    monkeypatch.setattr(folder, "SETTLED_SECONDS", {"here": 3600.0, "store": 3600.0})
     write(bars / "a.csv", "A")
     assert source(bars, tmp_path).tickers() == source(bars, tmp_path).tickers() == ("A",)
     assert opened == ["a.csv", "a.csv"]

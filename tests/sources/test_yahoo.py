@@ -14,7 +14,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from transfergate.errors import SourceError
+from transfergate.errors import SourceError, SourceUnavailable
 from transfergate.settings import SourceParams, YahooParams
 from transfergate.sources import YahooSource, open_source
 from transfergate.storage.bars import BAR_SCHEMA
@@ -170,7 +170,7 @@ def test_a_fetch_that_broke_off_goes_on_where_it_stopped(source, yahoo):
     # The library asks twice, with another kind of cookie, before it gives up.
     yahoo.failures["^GSPC"] = [(503, "no JSON")] * 4
     broken = source(max_attempts=2)
-    with pytest.raises(SourceError, match=r"\^GSPC could not be had.*1 of 2 tickers are kept"):
+    with pytest.raises(SourceUnavailable, match=r"\^GSPC could not be had.*1 of 2 tickers are"):
         broken.fetch(["AAPL", "^GSPC"], None, None)
     assert source().fetch(["AAPL", "^GSPC"], None, None).num_rows == 8
     assert yahoo.asked == {"AAPL": 1, "^GSPC": 5}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from studies import control_strength
 from studies.control_strength import ARMS, TEST, cell_of, folds_of, kept_world, missed, render
+from transfergate.settings import MarketParams
 
 
 def worlds(tuned: list[float]) -> list[dict[int, dict[str, float]]]:
@@ -48,8 +49,16 @@ def test_the_table_says_where_the_rule_is_missed():
     assert "holds in every cell" in render({"cells": [bad], "worlds": 2, "missed": []})
 
 
-def test_a_world_that_is_kept_is_not_trained_again(tmp_path: Path):
+def test_a_world_that_is_kept_is_not_trained_again_but_by_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folds = folds_of([500, 2000])
     done = {500: {"tuned": 0.25}, 2000: {"tuned": 0.5}}
-    (tmp_path / "momentum-4-3000-500_2000-3.json").write_text(json.dumps(done))
+    trained = []
+    monkeypatch.setattr(control_strength, "world", lambda *asked: trained.append(asked) or done)
+    for _ in range(2):
+        assert kept_world(4, 3000, "momentum", folds, 3, tmp_path) == done
+    assert len(trained) == 1
+    monkeypatch.setattr(control_strength, "MARKET", MarketParams(cost_bps=11.0))
     assert kept_world(4, 3000, "momentum", folds, 3, tmp_path) == done
+    assert len(trained) == 2

@@ -187,5 +187,7 @@ def hyper_of(
         any_frozen=any(plan.frozen_groups),
         train_encoder=bool(trains.any()),
         encoder_trains=trains,
-        scan_chunk=scan_chunk(decisions, len(plan.seeds) * optimiser.n_paths, device),
+        scan_chunk=scan_chunk(
+            decisions, len(plan.seeds) * optimiser.n_paths, device, len(market.positions)
+        ),
     )

@@ -30,6 +30,9 @@ BANDED_BELOW_PATHS = 48
 Up to about 160 paths it is faster; but a stack of this size or more has the bits of a larger one.
 """
 
+BANDED_POSITIONS = 7
+"""With more positions BLAS takes a wider band in blocks, and a path's bits depend on its place."""
+
 BANDED, LOOP = 0, 1
 """Values of ``chunk`` that are no length: that substitution, and a plain loop over sessions."""
 
@@ -91,7 +94,7 @@ def evaluate_policy(
     if living is not None:
         moves = moves * living
     if chunk is None:
-        chunk = scan_chunk(n_sessions, n_paths, policy.device)
+        chunk = scan_chunk(n_sessions, n_paths, policy.device, n_positions)
     solved = solve_banded(moves, immediate, discount, start) if chunk == BANDED else None
     scan = _scan if chunk > LOOP else _loop
     value, occupancy = solved or scan(moves, immediate, discount, start, chunk)
@@ -109,11 +112,12 @@ def evaluate_policy(
     )
 
 
-def scan_chunk(n_sessions: int, n_paths: int, device: torch.device) -> int:
+def scan_chunk(n_sessions: int, n_paths: int, device: torch.device, n_positions: int = 3) -> int:
     """The fastest ``chunk`` of ``evaluate_policy`` for so many sessions and paths."""
     if device.type == "cuda":
         return 2 + round(math.cbrt(n_sessions))
-    return BANDED if n_paths < BANDED_BELOW_PATHS else LOOP
+    few = n_paths < BANDED_BELOW_PATHS and n_positions <= BANDED_POSITIONS
+    return BANDED if few else LOOP
 
 
 def _loop(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from transfergate.orchestration.embedded import EmbeddedAirflow
 from transfergate.orchestration.progress import Progress, last_said, readable_tail
-from transfergate.orchestration.rest import FINAL_STATES, ChainError, TaskInstance
+from transfergate.orchestration.rest import FINAL_STATES, AirflowApi, ChainError, TaskInstance
 
+Answer = TypeVar("Answer")
 POLL_SECONDS = 0.7
 HAND_OVER_SECONDS = 60.0
 TAIL_LINES = 25
@@ -50,7 +53,7 @@ def _created(
     airflow: EmbeddedAirflow, dag_id: str, run_id: str, *, alone: bool
 ) -> list[tuple[str, str]]:
     deadline = time.monotonic() + HAND_OVER_SECONDS
-    while not (created := airflow.api.created_runs(dag_id, run_id)):
+    while not (created := _asked(airflow, lambda api: api.created_runs(dag_id, run_id))):
         airflow.check()
         if not alone:  # its events were answered together with another run's
             return []
@@ -66,14 +69,25 @@ def _created(
 def _finish(airflow: EmbeddedAirflow, dag_id: str, run_id: str, progress: Progress) -> Run:
     while True:
         airflow.check()
-        state = airflow.api.run_state(dag_id, run_id)
-        instances = airflow.api.task_instances(dag_id, run_id)
+        state, instances = _asked(airflow, lambda api: _standing(api, dag_id, run_id))
         progress.show(instances, {one.key: _detail(airflow, one) for one in instances})
         if state == "success":
             return Run(dag_id, run_id, tuple(instances))
         if state in FINAL_STATES:
             raise ChainError(_failure(airflow, dag_id, run_id, instances))
         time.sleep(POLL_SECONDS)
+
+
+def _standing(api: AirflowApi, dag_id: str, run_id: str) -> tuple[str, list[TaskInstance]]:
+    return api.run_state(dag_id, run_id), api.task_instances(dag_id, run_id)
+
+
+def _asked(airflow: EmbeddedAirflow, ask: Callable[[AirflowApi], Answer]) -> Answer:
+    try:
+        return ask(airflow.api)
+    except ChainError:
+        airflow.check()  # a server that has ended says why in its log
+        raise
 
 
 def _detail(airflow: EmbeddedAirflow, one: TaskInstance) -> str:

@@ -37,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     interruptible()
     try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nretrain: interrupted; everything that it started is stopped\n")
+        return 130
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    try:
         options = _parse(arguments)
         settings = settings_module.load()
         source = settings.source(options.source)
@@ -54,9 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ChainError, TransferGateError) as error:
         sys.stderr.write(f"\nretrain: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nretrain: interrupted; everything that it started is stopped\n")
-        return 130
     return 0
 
 

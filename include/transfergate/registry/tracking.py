@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +152,8 @@ class Tracking:
             if self.tracking_uri.startswith("sqlite:///"):
                 file = Path(self.tracking_uri.removeprefix("sqlite:///"))
                 file.parent.mkdir(parents=True, exist_ok=True)
-            uri = _without_login(self.tracking_uri)
-            log.info("opening MLflow at %s", uri)
+            uri = without_login(self.tracking_uri)
+            log.info("opening MLflow at %s", _nameless(urlsplit(uri)))
             self._client = MlflowClient(uri, registry_uri=uri)
         return self._client
 
@@ -172,14 +172,23 @@ class Tracking:
         return self._experiment_id
 
 
-def _without_login(uri: str) -> str:
-    # MLflow quotes the address in whatever it raises: user and password go by the environment.
+def without_login(uri: str) -> str:
+    """The address that MLflow is opened at; user and password of a server go by the environment.
+
+    MLflow quotes a server's address in whatever it raises. A database's login it takes from the
+    address alone.
+    """
     parts = urlsplit(uri)
-    if not parts.netloc or "@" not in parts.netloc:
+    if parts.scheme not in ("http", "https") or parts.username is None:
         return uri
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    if parts.password is not None:
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return _nameless(parts)
+
+
+def _nameless(address: SplitResult) -> str:
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def _batches(points: Iterator[Any]) -> Iterator[list[Any]]:

@@ -253,15 +253,17 @@ def load() -> Settings:
         SettingsError: If a value is unknown or out of bounds (names each one), or the TOML file is
             missing or broken.
     """
-    if mlflow := os.environ.get("MLFLOW_TRACKING_URI"):
-        os.environ.setdefault("TRANSFERGATE_MLFLOW_TRACKING_URI", mlflow)
+    given: dict[str, Any] = {}
+    mlflow = os.environ.get("MLFLOW_TRACKING_URI")
+    if mlflow and "TRANSFERGATE_MLFLOW_TRACKING_URI" not in os.environ:
+        given["mlflow_tracking_uri"] = mlflow
     named = os.environ.get("TRANSFERGATE_CONFIG")
     if named and not Path(named).is_file():
         raise SettingsError(
             f"TRANSFERGATE_CONFIG names {named!r}, which is no file; correct it or unset it"
         )
     try:
-        return Settings()
+        return Settings(**given)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{named or 'transfergate.toml'}: not valid TOML: {error}; correct that line"

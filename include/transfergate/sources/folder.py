@@ -41,7 +41,8 @@ class Folder:
                 self._files = fs.LocalFileSystem()
                 self.root = base = str(Path(text).expanduser().resolve())
         except (pa.ArrowException, OSError) as error:
-            raise _unreachable(text, error) from error
+            away = not isinstance(error, pa.ArrowInvalid)  # that is no address
+            raise _unreachable(text, error, away=away) from error
         self._base = base.rstrip("/")
         self._here = isinstance(self._files, fs.LocalFileSystem)
 
@@ -70,7 +71,7 @@ class Folder:
                 f"URL such as s3://bucket/prefix, that holds bars"
             ) from error
         except OSError as error:
-            raise _unreachable(self.root, error) from error
+            raise _unreachable(self.root, error, away=not self._here) from error
         named = (
             (info.path[len(self._base) :].lstrip("/"), info)
             for info in found
@@ -114,7 +115,7 @@ class Folder:
         try:
             info = self._files.get_file_info(f"{self._base}/{name}")
         except OSError as error:
-            raise _unreachable(self.root, error) from error
+            raise _unreachable(self.root, error, away=not self._here) from error
         return bool(info.type == fs.FileType.File)
 
     def url(self, name: str) -> str:
@@ -152,8 +153,8 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile(out)
 
 
-def _unreachable(root: str, error: Exception) -> SourceUnavailable:
-    return SourceUnavailable(
+def _unreachable(root: str, error: Exception, *, away: bool) -> SourceError:
+    return (SourceUnavailable if away else SourceError)(
         f"source 'files': {root} cannot be reached ({str(error).splitlines()[0]}): expected a "
         f"folder or an object-store URL such as s3://bucket/prefix; look at the URL and, for an "
         f"object store, at AWS_ENDPOINT_URL, AWS_REGION and the credentials"

@@ -112,7 +112,7 @@ class YahooSource(BarsOnly):
                 self.kept.discard(key)
 
     def _ask(self, ticker: str, start: date | None, end: date | None) -> pd.DataFrame:
-        from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
+        from yfinance.exceptions import YFPricesMissingError, YFTzMissingError
 
         wait = self.params.first_wait_seconds
         for attempt in range(1, self.params.max_attempts + 1):
@@ -122,8 +122,7 @@ class YahooSource(BarsOnly):
             except (YFPricesMissingError, YFTzMissingError) as error:
                 log.warning("yahoo has no bars of %s: %s", ticker, error)
                 return pd.DataFrame({"session_date": pd.to_datetime([])})
-            except (YFRateLimitError, OSError, ValueError) as error:
-                # ValueError: an answer that is no JSON, such as a page of excuses.
+            except _passing() as error:
                 if attempt == self.params.max_attempts:
                     raise
                 log.warning(
@@ -163,6 +162,13 @@ def _frame(ticker: str, history: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(ticker=ticker, session_date=days.astype("datetime64[us]"))
 
 
+def _passing() -> tuple[type[Exception], ...]:
+    """What may be over later; a ValueError is an answer that is no JSON, a page of excuses."""
+    from yfinance.exceptions import YFRateLimitError
+
+    return YFRateLimitError, OSError, ValueError
+
+
 @contextmanager
 def _explained(ticker: str, done: int, wanted: int) -> Iterator[None]:
     try:
@@ -173,9 +179,9 @@ def _explained(ticker: str, done: int, wanted: int) -> Iterator[None]:
             "pip install 'transfergate[yahoo]'"
         ) from error
     except Exception as error:
-        raise SourceUnavailable(
-            f"source 'yahoo': {ticker} could not be had after every attempt ({error}); {done} of "
-            f"{wanted} tickers are kept: run the same again to go on from there"
+        raise (SourceUnavailable if isinstance(error, _passing()) else SourceError)(
+            f"source 'yahoo': {ticker} could not be had ({error}); {done} of {wanted} tickers are "
+            f"kept: run the same again to go on from there"
         ) from error
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transfergate import metrics, quality, warehouse
-from transfergate.errors import BarsRejected, SourceError
+from transfergate.errors import BarsRejected, SourceError, TransferGateError
 from transfergate.settings import TICKER_PATTERN, Settings, SourceParams
 from transfergate.sources import Source, open_source
 from transfergate.sources.folder import Folder
@@ -82,7 +82,14 @@ def plan_ingest(
 def _tell_of_absent(settings: Settings, name: str, params: SourceParams, opened: Source) -> None:
     # No refusal: the bars of the others may come with the next delivery.
     named = named_tickers(params.universe)
-    if named and opened.lists_all and (found := absent(settings, name, params, opened, named)):
+    if not named or not opened.lists_all:
+        return
+    try:
+        found = absent(settings, name, params, opened, named)
+    except (TransferGateError, OSError, ValueError, KeyError) as error:
+        log.warning("universe of %s: whether all of it has bars cannot be said: %s", name, error)
+        return
+    if found:
         log.warning(
             "universe of %s: no bars of %s in this delivery, nor in its last snapshot; nothing "
             "can be trained by it before they come, or are taken out of it",

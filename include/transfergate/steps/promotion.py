@@ -53,6 +53,10 @@ def promote_evaluated(settings: Settings, evaluation_id: str, approved_by: str) 
         action: Literal["promote", "refresh"] = "refresh" if is_retrain(report) else "promote"
         own = looks.get(ticker, [])
         reason = reason_to_keep(settings, registry, ticker, report, evaluation_id, own)
+        if reason is None:  # another run may have looked while those before it were moved
+            _, looks = LookBook(registry.store).read()
+            own = looks.get(ticker, [])
+            reason = reason_to_keep(settings, registry, ticker, report, evaluation_id, own)
         if reason is not None:
             kept[ticker] = reason
             continue

@@ -102,6 +102,7 @@ def _doomed(
             yield Doomed("litter", place, partial(store.sweep, place))
     if what in ("all", "cache"):
         yield from _copies(settings.home / "cache", now, params)
+        yield from _copies(settings.home / "fetching" / "files", now, params)
 
 
 def _evaluations(ages: Ages, kept: Kept, params: RetentionParams) -> Iterator[Doomed]:
