@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._harness import Figures, figure, finish
+from benchmarks._prepared import prepared
 from transfergate.orchestration.processes import interruptible
+from transfergate.settings import Settings
 
 TARGETS = (*(f"SRC{number:02d}" for number in range(1, 39)), "OPPOSED", "SHARED")
 SOURCES = tuple(f"SRC{number:02d}" for number in range(39, 47))
@@ -92,19 +94,12 @@ def choose(home: Path, updates: int, per_task: int) -> None:
 
 def prepare(home: Path) -> str:
     """Bars, features and a foundation below a home, if they are not there yet; its version."""
-    done = home / "prepared.json"
-    if done.exists():
-        return str(json.loads(done.read_text()))
-    from transfergate import settings as settings_module
-    from transfergate import steps
     from transfergate.steps import chain
 
-    settings = settings_module.load()
-    bars = chain.ingest_all(settings, source="synthetic")
-    made = steps.build_features(settings, bars["source"])
-    version = chain.pretrain_all(settings, made["snapshot_id"])["foundation_version"]
-    done.write_text(json.dumps(version))
-    return str(version)
+    def pretrain(settings: Settings, snapshot: str) -> str:
+        return str(chain.pretrain_all(settings, snapshot)["foundation_version"])
+
+    return prepared(home, pretrain)
 
 
 def wall(home: Path, version: str, tickers: int, one_by_one: bool) -> dict[str, float]:

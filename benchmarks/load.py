@@ -32,7 +32,9 @@ import psutil
 
 from benchmarks._harness import Figures, Row, figure, finish
 from benchmarks._overhead import Ran, of_run, ran, together
+from benchmarks._prepared import prepared
 from transfergate.orchestration.processes import interruptible
+from transfergate.orchestration.rest import instance_of
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("plan", "finetune", "judge", "who_decides", "promote")
@@ -76,21 +78,13 @@ def names(tickers: int) -> tuple[str, ...]:
 
 def prepare(home: Path, tickers: int) -> str:
     """Bars, features and a foundation below a home, if they are not there yet; its version."""
-    done = home / "prepared.json"
-    if done.exists():
-        return str(json.loads(done.read_text()))
-    from transfergate import settings as settings_module
     from transfergate import steps
-    from transfergate.steps import chain
 
-    settings = settings_module.load()
-    bars = chain.ingest_all(settings, source="synthetic")
-    made = steps.build_features(settings, bars["source"])
-    version = steps.pretrain_foundation(
-        settings, made["snapshot_id"], names(tickers)[:SOURCES], names(tickers)[SOURCES:]
+    sources, targets = names(tickers)[:SOURCES], names(tickers)[SOURCES:]
+    return prepared(
+        home,
+        lambda settings, snapshot: steps.pretrain_foundation(settings, snapshot, sources, targets),
     )
-    done.write_text(json.dumps(version))
-    return version
 
 
 @contextmanager
@@ -194,19 +188,9 @@ def follow(airflow: Any, version: str) -> dict[str, Any]:
         time.sleep(1.0)
     if state != "success":
         raise SystemExit(f"{DAG} ended {state}; task logs lie below {airflow.logs}")
-    found: list[dict[str, Any]] = []
-    path = f"/dags/{DAG}/dagRuns/{run}/taskInstances"
-    while True:
-        query = {"limit": 100, "offset": len(found)}
-        page = airflow.api._call("GET", path, params=query)["task_instances"]
-        found += page
-        if len(page) < 100:
-            break
-    instances = airflow.api.task_instances(DAG, run)
-    logs = {(one.task_id, one.map_index): one.log(airflow.logs) for one in instances}
     tasks = [
-        ran(one, logs[one["task_id"], one["map_index"]])
-        for one in found
+        ran(one, instance_of(one).log(airflow.logs))
+        for one in airflow.api.task_entries(DAG, run)
         if one["state"] == "success"
     ]
     groups = [one.map_index for one in tasks if one.task_id == "finetune"]

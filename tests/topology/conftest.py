@@ -143,8 +143,7 @@ class Cluster:
 
     def instances(self, run: Run) -> list[dict[str, Any]]:
         """Task instances of a run as the API tells them."""
-        path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-        return list(self.api._call("GET", path, params={"limit": 100})["task_instances"])
+        return self.api.task_entries(run.dag_id, run.run_id)
 
     def settings(self, monkeypatch: pytest.MonkeyPatch) -> Settings:
         """Settings of a process that reads the cluster's artefacts from here."""

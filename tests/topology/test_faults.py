@@ -19,7 +19,7 @@ from tests.topology.compose import ROOT
 from tests.topology.conftest import FAULTS, Cluster, fault_tickers
 from transfergate import steps
 from transfergate.orchestration.assets import CHAIN
-from transfergate.orchestration.rest import ChainError
+from transfergate.orchestration.rest import ChainError, instance_of
 from transfergate.storage import open_store
 
 pytestmark = [pytest.mark.topology, pytest.mark.fault, pytest.mark.timeout(900)]
@@ -122,12 +122,7 @@ class Run:
 
     def log_of(self, task: dict[str, Any], attempt: int) -> list[dict[str, Any]]:
         """Lines that a try of a task has logged."""
-        (one,) = [
-            one
-            for one in self.cluster.api.task_instances(task["dag_id"], task["dag_run_id"])
-            if (one.task_id, one.map_index) == (task["task_id"], task["map_index"])
-        ]
-        path = replace(one, attempt=attempt).log(self.cluster.logs)
+        path = replace(instance_of(task), attempt=attempt).log(self.cluster.logs)
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -187,13 +187,17 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All task instances of a run, mapped ones singly."""
+        return [instance_of(entry) for entry in self.task_entries(dag_id, run_id)]
+
+    def task_entries(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The same, each with all that the API tells of it."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         found: list[dict[str, Any]] = []
         while True:
             page = self._call("GET", path, params={"limit": PAGE, "offset": len(found)})
             found += page["task_instances"]
             if len(found) >= page["total_entries"] or not page["task_instances"]:
-                return [_instance(entry) for entry in found]
+                return found
 
     def created_runs(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         """Runs (DAG id, run id) that the asset events of a run have started."""
@@ -218,7 +222,8 @@ def _epoch(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
 
 
-def _instance(entry: Mapping[str, Any]) -> TaskInstance:
+def instance_of(entry: Mapping[str, Any]) -> TaskInstance:
+    """A task instance as Airflow's API tells it."""
     index = int(entry["map_index"])
     label = entry.get("rendered_map_index") or (str(index) if index >= 0 else "")
     return TaskInstance(
