@@ -25,6 +25,7 @@ from typing import Any
 from unittest import mock
 
 from drills import outage, training
+from drills.disturbed import disturbed
 from drills.findings import Finding
 from drills.forks import run_in_fork
 from drills.homes import Operation, copy_of, prepare, settings_of
@@ -46,20 +47,12 @@ def full_disk(root: Path, operations: list[Operation]) -> list[Finding]:
 
 
 def _full_disk(root: Path, operation: Operation, size: int) -> Finding:
-    with copy_of(root, operation.home) as settings:
-        before = run_in_fork(lambda: state(settings))
-        failed = run_in_fork(lambda: _fails(operation, settings, size))
-        during = run_in_fork(lambda: state(settings))
-        run_in_fork(lambda: bool(operation.run(settings)))
-        after = run_in_fork(lambda: state(settings))
-    with copy_of(root, operation.home) as settings:
-        run_in_fork(lambda: bool(operation.run(settings)))
-        undisturbed = run_in_fork(lambda: state(settings))
-    whole = not during["torn"] and _in(during["facts"], before, undisturbed)
-    same = _facts(after) == _facts(undisturbed)
+    seen = disturbed(root, operation, lambda settings: _fails(operation, settings, size))
+    whole = not seen.during["torn"] and _in(seen.during["facts"], seen.before, seen.undisturbed)
+    same = _facts(seen.after) == _facts(seen.undisturbed)
     return Finding(
         f"disk full at {size} bytes a file in {operation.name}",
-        f"{failed or 'it had room'}; {'nothing torn' if whole else 'TORN'}; repeated with room: "
+        f"{seen.said or 'it had room'}; {'nothing torn' if whole else 'TORN'}; repeated with room: "
         f"{'as undisturbed' if same else 'OTHER THAN undisturbed'}",
         whole and same,
     )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from drills.disturbed import disturbed
 from drills.findings import Finding
 from drills.forks import run_in_fork
 from drills.homes import Operation, copy_of
@@ -21,22 +22,16 @@ from transfergate.settings import Settings
 def source_hangs(root: Path, operations: list[Operation], given_up_after: int = 2) -> list[Finding]:
     """A source that never answers, under the time limit that Airflow puts upon a task."""
     ingest = next(one for one in operations if one.name == "ingest")
-    with copy_of(root, ingest.home) as settings:
-        before = run_in_fork(lambda: state(settings))
-        said, seconds = run_in_fork(lambda: _given_up(ingest, settings, given_up_after))
-        during = run_in_fork(lambda: state(settings))
-        run_in_fork(lambda: bool(ingest.run(settings)))
-        after = run_in_fork(lambda: state(settings))
-    with copy_of(root, ingest.home) as settings:
-        run_in_fork(lambda: bool(ingest.run(settings)))
-        undisturbed = run_in_fork(lambda: state(settings))
-    same = {name: after[name] == undisturbed[name] for name in ("facts", "artefacts")}
-    well = said == "AirflowTaskTimeout" and during == before and all(same.values())
+    seen = disturbed(root, ingest, lambda settings: _given_up(ingest, settings, given_up_after))
+    said, seconds = seen.said
+    nothing = seen.during == seen.before
+    same = all(seen.after[name] == seen.undisturbed[name] for name in ("facts", "artefacts"))
+    well = said == "AirflowTaskTimeout" and nothing and same
     return [
         Finding(
             f"a source that never answers, time limit {given_up_after} s",
-            f"{said} after {seconds:.0f} s; {'nothing' if during == before else 'SOMETHING'} "
-            f"landed; answering again: {'as' if all(same.values()) else 'OTHER THAN'} undisturbed",
+            f"{said} after {seconds:.0f} s; {'nothing' if nothing else 'SOMETHING'} "
+            f"landed; answering again: {'as' if same else 'OTHER THAN'} undisturbed",
             well,
         )
     ]
