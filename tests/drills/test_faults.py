@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from drills import faults
+from drills import disturbed, faults
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +26,10 @@ def test_a_drill_that_finds_a_tear_says_so(monkeypatch):
     torn = {"facts": {}, "snapshots": [], "torn": ["half"]}
     whole = {"facts": {}, "snapshots": [], "torn": []}
     states = iter([whole, torn, whole, whole])
-    monkeypatch.setattr(faults, "state", lambda settings: next(states))
-    monkeypatch.setattr(faults, "run_in_fork", lambda function: function())
+    monkeypatch.setattr(disturbed, "state", lambda settings: next(states))
+    monkeypatch.setattr(disturbed, "run_in_fork", lambda function: function())
     monkeypatch.setattr(faults, "_fails", lambda *arguments: "OSError raised")
-    monkeypatch.setattr(faults, "copy_of", lambda root, home: nullcontext(None))
+    monkeypatch.setattr(disturbed, "copy_of", lambda root, home: nullcontext(None))
     operation = SimpleNamespace(name="ingest", home=None, run=lambda settings: None)
     finding = faults._full_disk(None, operation, 0)
     assert not finding.well
