@@ -261,6 +261,7 @@ class Loopback:
         data = self.volume("postgres")
         data.mkdir(parents=True, exist_ok=True)
         if as_user:
+            data.parent.chmod(0o711)  # whatever the umask
             shutil.chown(data, "postgres", "postgres")
         data.chmod(0o700)
         if not (data / "PG_VERSION").exists():
