@@ -1,8 +1,10 @@
-"""The pages inside Airflow: readable when logged in, closed otherwise, never beyond a folder."""
+"""The pages inside Airflow: readable when logged in, closed otherwise, never beyond a folder.
+
+And what else needs an Airflow that runs: its pools, its secrets, the pruning of its old runs.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
@@ -11,48 +13,18 @@ from urllib.parse import quote
 import httpx
 import jwt
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
-from tests.made_records import chain
-from transfergate.evaluation.gate import unjudged
+from tests.plugins.conftest import DAG_OF_RUNS, EVALUATION
 from transfergate.orchestration.assets import BY_HAND, CHAIN, MAINTENANCE
-from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
+from transfergate.orchestration.embedded import EmbeddedAirflow
+from transfergate.orchestration.old_runs import prune_old_runs
+from transfergate.orchestration.rest import ChainError
 from transfergate.orchestration.ui.app import app
-from transfergate.settings import GateParams, Settings
+from transfergate.settings import RetentionParams, Settings
 
-EVALUATION = "e1e1e1e1e1e1e1e1"
 PATHS = ["/evaluations", f"/evaluations/{EVALUATION}/report.html", "/data_docs/index.html"]
 ROUTES = [re.sub(r"{[^}]*}", "e1", route.path) for route in app.routes]
-
-VERDICTS = {
-    "evaluation_id": EVALUATION,
-    "foundation_version": "f1",
-    "config": GateParams().model_dump(mode="json"),
-    "pool": {},
-    "tickers": {"AAA": unjudged("INVALID", ["broken"], GateParams()) | {"candidate": None}},
-}
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory):
-    settings = Settings(home=tmp_path_factory.mktemp("pages"))
-    chain(settings.artefact_root)
-    files = {
-        f"evaluations/{EVALUATION}/report.html": "<p>verdicts of e1</p>",
-        f"evaluations/{EVALUATION}/verdicts.json": json.dumps(VERDICTS),
-        "data_docs/index.html": "<p>what was checked</p>",
-        "champions/secret.json": "{}",
-    }
-    for name, text in files.items():
-        file = settings.artefact_root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    (settings.artefact_root / f"evaluations/{EVALUATION}/link").symlink_to(
-        settings.artefact_root / "champions/secret.json"
-    )
-    started = time.time()
-    with EmbeddedAirflow(settings, settings_environment(settings)) as running:
-        running.api.wait_for_dags((*CHAIN, *BY_HAND), parsed_after=started, seconds=180)
-        yield running
 
 
 @pytest.fixture
@@ -237,15 +209,43 @@ def test_secrets_are_drawn_and_private(airflow):
 
 
 def test_a_second_airflow_in_the_same_folder_is_refused(airflow):
-    from transfergate.orchestration.rest import ChainError
-
     settings = Settings(home=airflow.home.parent)
     with pytest.raises(ChainError, match="another Airflow runs in"), EmbeddedAirflow(settings, {}):
         pass
 
 
 def test_a_taken_port_is_refused_at_once(airflow, tmp_path):
-    from transfergate.orchestration.rest import ChainError
-
     with pytest.raises(ChainError, match="taken by another program"):
         EmbeddedAirflow(Settings(home=tmp_path), {}, port=airflow.port)
+
+
+def left(airflow) -> set[str]:
+    page = airflow.api._call("GET", f"/dags/{DAG_OF_RUNS}/dagRuns", params={"limit": 100})
+    return {run["dag_run_id"] for run in page["dag_runs"]}
+
+
+def test_old_finished_runs_go_and_the_newest_and_unfinished_stay(airflow, connected, runs):
+    found = prune_old_runs(connected, "all", delete=False)
+    assert found[DAG_OF_RUNS] == 3, "of six, three stay: queued, young, and the newest old one"
+    assert sum(found.values()) == 3
+    assert left(airflow) == set(runs), "only counted"
+    assert prune_old_runs(connected, "all", delete=True) == found
+    assert left(airflow) == set(runs[3:])
+    assert prune_old_runs(connected, "all", delete=True)[DAG_OF_RUNS] == 0
+    few = connected.model_copy(update={"airflow_runs": 1})
+    assert prune_old_runs(few, "all", delete=True)[DAG_OF_RUNS] == 1
+    assert left(airflow) == set(runs[4:]), "neither what is young nor what has not ended"
+
+
+def test_runs_stay_where_nobody_may_delete_them_or_else_is_asked_for(airflow, connected, runs):
+    for params, what in ((RetentionParams(), "all"), (connected, "cache")):
+        with pytest.raises(AirflowSkipException):
+            prune_old_runs(params, what, delete=True)
+    assert left(airflow) == set(runs)
+
+
+def test_a_refusal_to_delete_a_run_is_told(airflow, connected, runs, monkeypatch):
+    monkeypatch.setattr(type(airflow.api), "finished_runs", lambda *_: ["no such run/.."])
+    with pytest.raises(ChainError, match="DELETE"):
+        prune_old_runs(connected.model_copy(update={"airflow_runs": 1}), "all", delete=True)
+    assert left(airflow) == set(runs)
