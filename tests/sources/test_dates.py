@@ -92,3 +92,13 @@ def test_typed_values():
 def test_a_format_that_is_no_date_is_refused(reading, message):
     with pytest.raises(ValidationError, match=message):
         FileFormatParams(date_format=reading)
+
+
+def test_a_stamp_beyond_what_a_calendar_holds_is_no_date():
+    far = ["9223372036854775807", "-9223372036854775808", "99999999999999999999", "9999999999999"]
+    assert read(["1583298000", *far], "epoch:s", **NY) == [D, None, None, None, None]
+    assert read(["1583298000000000000"], "epoch:ns", **NY) == [D]
+    ends = ["0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"]
+    assert read(ends, "iso", time_of_day="any", **NY) == [None, None]
+    stamps = pa.array([253402300799, 1583298000], pa.timestamp("s", "UTC"))
+    assert read_typed_dates(stamps, FileFormatParams(**NY)).values.to_pylist() == [None, D]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from transfergate.errors import SettingsError
+from transfergate.errors import SettingsError, SourceError
 from transfergate.settings import QualityParams, SourceParams
 from transfergate.sources.description import described, read_description
 
@@ -56,4 +56,15 @@ def test_a_folder_without_one_changes_nothing(tmp_path: Path):
 def test_a_description_that_cannot_be_used_names_file_and_field(tmp_path, text, message):
     (tmp_path / "source.toml").write_text(text)
     with pytest.raises(SettingsError, match=message):
+        read_description(at(tmp_path))
+
+
+def test_a_mark_of_an_editor_is_no_part_of_it(tmp_path: Path):
+    (tmp_path / "source.toml").write_bytes(b'\xef\xbb\xbfcalendar = "XBOM"\n')
+    assert read_description(at(tmp_path)) == {"calendar": "XBOM"}
+
+
+def test_a_description_that_is_no_file_is_not_passed_over(tmp_path: Path):
+    (tmp_path / "source.toml").symlink_to("elsewhere.toml")
+    with pytest.raises(SourceError, match=r"source\.toml: is a .*leads nowhere, expected a file"):
         read_description(at(tmp_path))

@@ -182,3 +182,40 @@ def test_hostile_names_are_only_text(tmp_path: Path):
     source = files(tmp_path)
     assert source.tickers() == ("../../x",)
     assert source.fetch(["../../x"], None, None).num_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("close", [True, False, True, True], "column for close is bool, expected numbers"),
+        ("symbol", [True, False, True, True], "column for ticker is bool, expected text"),
+        ("symbol", [b"A\xff"] * 4, "column for ticker is binary, expected text .*UTF8"),
+        ("symbol", [["A"]] * 4, "column for ticker is list.*, expected text"),
+    ],
+)
+def test_values_of_another_kind_are_not_turned_into_bars(tmp_path, column, values, message):
+    ROWS.assign(**{column: values}).to_parquet(tmp_path / "a.parquet")
+    source = files(tmp_path)
+    with pytest.raises(SourceError, match=rf"a\.parquet: {message}"):
+        source.fetch(source.tickers(), None, None)
+
+
+def test_a_path_gives_a_name_without_blanks_or_is_refused(tmp_path: Path):
+    shape = {"ticker_from": "path", "path_pattern": r"x_(?P<ticker>.*)\.csv"}
+    ROWS.drop(columns="symbol").to_csv(tmp_path / "x_ IBM .csv", index=False)
+    assert files(tmp_path, **shape).tickers() == ("IBM",)
+    (tmp_path / "x_ IBM .csv").rename(tmp_path / "x_ .csv")
+    with pytest.raises(SourceError, match=r"x_ \.csv: its path gives no ticker, expected a name"):
+        files(tmp_path, **shape).tickers()
+
+
+@pytest.mark.parametrize("written", ["./actions.csv", "sub/../actions.csv", "{folder}/actions.csv"])
+def test_a_table_is_no_file_of_bars_however_its_path_is_written(tmp_path: Path, written: str):
+    ROWS.to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "actions.csv").write_text("ticker,effect_date,kind,value\nA,2018-02-07,split,2\n")
+    (tmp_path / "rules.csv").write_text("no bars either")
+    named = {"actions": written.format(folder=tmp_path), "expectations": "./rules.csv"}
+    source = FilesSource(str(tmp_path), SourceParams(kind="files", **named))
+    assert source.tickers() == ("A", "B")
+    assert source.reference(["A"]).actions.num_rows == 1

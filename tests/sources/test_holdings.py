@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,20 @@ def test_notes_are_kept_of_an_object_store_too(put_object, tmp_path: Path, opene
     with store.open_output_stream("notes/bars/B.csv") as out:
         out.write(f"{HEADER}CCC,2020-01-02,1,1,1,1,1\n".encode())
     assert FilesSource("s3://notes/bars", params, tmp_path).tickers() == ("A", "CCC")
+
+
+@pytest.mark.usefixtures("settled")
+def test_map_files_are_opened_once_until_they_change(bars: Path, tmp_path: Path, opened: list[str]):
+    for folder_of in ("daily", "map_files"):
+        (bars / folder_of).mkdir()
+    with zipfile.ZipFile(bars / "daily" / "aa.zip", "w") as archive:
+        archive.writestr("aa.csv", "20200102 00:00,1,1,1,1,1\n")
+    maps = bars / "map_files" / "one.csv"
+    maps.write_text("19980102,aa,Q\n20501231,aa,Q\n")
+    shape = {"pattern": "daily/*.zip", "kind": "lean"}
+    for _ in range(2):
+        assert source(bars, tmp_path / "kept", **shape).tickers() == ("ONE",)
+    assert opened == ["map_files/one.csv"]
+    maps.rename(maps.with_name("two.csv"))
+    assert source(bars, tmp_path / "kept", **shape).tickers() == ("TWO",)
+    assert opened[1:] == ["map_files/two.csv"]

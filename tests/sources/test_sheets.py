@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
@@ -38,6 +39,8 @@ def zipped(*names: str) -> bytes:
         (gzip.compress(TEXT.encode()), "x.csv.gz", {}),
         (zipped("../../x.csv"), "x.zip", {}),
         (b"\xef\xbb\xbf" + TEXT.encode(), "x.csv", {}),
+        (b"\xef\xbb\xbf" * 2 + TEXT.encode(), "x.csv", {}),
+        (TEXT.encode("utf-16"), "x.csv", {"encoding": "utf-16-le"}),
         (TEXT.encode("utf-16"), "x.csv", {"encoding": "utf-16"}),
         (TEXT.replace("\n", "\r\n").encode().rstrip(), "x.csv", {}),
         (TEXT.replace(",", "\t").encode(), "x.tsv", {"delimiter": "\t"}),
@@ -81,6 +84,10 @@ def test_ragged_rows_are_refused_by_line_or_set_apart():
         (b"a,b\n1,\x00\n", "x.csv", "line 2 holds a NUL byte; no encoding.*tr -d"),
         (TEXT.encode("utf-16-le"), "x.csv", "declare encoding = 'utf-16-le'"),
         (TEXT.encode("utf-16-be"), "x.csv", "declare encoding = 'utf-16-be'"),
+        (TEXT.encode("utf-32"), "x.csv", "are not utf-8.*encoding = 'utf-32'"),
+        (b"PAR1" + bytes(9), "x.csv", "expected text, found Parquet: end its name in .parquet"),
+        (zipped("a.csv"), "x.csv", "found a zip or a spreadsheet"),
+        (gzip.compress(TEXT.encode()), "x.csv", "found gzip: end its name in .gz"),
         (b"", "x.csv", "has no row"),
         (b"PAR1", "x.parquet", "cannot be read as Parquet"),
         (TEXT.encode(), "x.xlsx", r"ends in none of \.csv"),
@@ -94,3 +101,16 @@ def test_what_is_broken_is_named(content, name, message):
 def test_a_mark_read_in_the_wrong_encoding_is_noticed():
     with pytest.raises(SourceError, match="sign of another encoding"):
         rows(b"\xef\xbb\xbf" + TEXT.encode(), encoding="cp1252")
+
+
+@pytest.mark.parametrize("unreadable", ["refuse", "quarantine"])
+@pytest.mark.parametrize("text", ['a,b\n1,2\n"3,4\n5,6\n', 'a,b\n1,2\n3,"4\n5,6\n'])
+def test_a_quote_that_is_never_closed_swallows_no_rows(text: str, unreadable: str):
+    with pytest.raises(SourceError, match='line 3: a cell begins with " and goes on to line 4'):
+        rows(text.encode(), unreadable=unreadable)
+
+
+@pytest.mark.parametrize("name", ["rot13", "base64", "undefined"])
+def test_an_encoding_of_no_text_is_refused(name: str):
+    with pytest.raises(ValidationError, match=f"'{name}' is no encoding"):
+        FileFormatParams(encoding=name)

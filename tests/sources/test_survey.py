@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from transfergate.errors import SourceError
@@ -155,3 +156,46 @@ def test_nothing_to_look_at_is_refused(tmp_path: Path):
         survey(str(tmp_path / "none"))
     with pytest.raises(SourceError, match="holds no file"):
         survey(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["A.csv", "A.parquet"])
+def test_a_file_without_a_row_is_still_looked_at(tmp_path: Path, name: str):
+    empty = pd.DataFrame(columns=["ticker", *HEADER.lower().split(",")], dtype=object)
+    (empty.to_csv if name == "A.csv" else empty.to_parquet)(tmp_path / name, index=False)
+    proposal = proposed(tmp_path)
+    assert "0 tickers: it has no row" in proposal.evidence
+    assert any("no column reads as dates" in doubt for doubt in proposal.doubts)
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n"])
+def test_lines_may_end_as_on_any_machine(tmp_path: Path, ends: str):
+    (tmp_path / "A.csv").write_bytes(ends.join([HEADER, *lines("%Y-%m-%d")]).encode())
+    assert proposed(tmp_path).rows == (len(DAYS), 0)
+
+
+def test_lines_before_the_header_are_proposed_to_be_skipped(tmp_path: Path):
+    text = ["# vendor, daily", "# exported 2020-03-01", "", HEADER, *lines("%Y-%m-%d")]
+    (tmp_path / "A.csv").write_text("\n".join(text))
+    proposal = proposed(tmp_path)
+    assert proposal.format["skip_lines"] == 3
+    assert readable(tmp_path, proposal) == len(DAYS)
+
+
+def test_columns_that_hold_no_values_are_a_doubt(tmp_path: Path):
+    days = pd.Series(DAYS)
+    frame = pd.DataFrame({"ticker": "A", "date": days, "more": [{"a": 1}] * len(days)})
+    frame = frame.assign(open=1.0, high=2.0, low=0.5, close=[[1.0]] * len(days))
+    frame.to_parquet(tmp_path / "A.parquet")
+    doubts = " ".join(proposed(tmp_path).doubts)
+    assert "'more' holds struct" in doubts
+    assert "'close' holds list" in doubts
+
+
+def test_what_no_format_reads_is_named_and_stops_no_other(tmp_path: Path):
+    (tmp_path / "A.csv").write_text("\n".join([HEADER, *lines("%Y-%m-%d")]))
+    (tmp_path / "B.csv").write_text(f"{HEADER}\n{'x' * 200_000}\n")
+    (tmp_path / "C.csv").write_bytes(gzip.compress(b"whatever"))
+    found = survey(str(tmp_path))
+    assert "cannot be read as CSV (field larger" in found.refused["B.csv"]
+    assert "expected text, found gzip" in found.refused["C.csv"]
+    assert [proposal.name for proposal in found.proposals] == ["A.csv"]

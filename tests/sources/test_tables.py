@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from transfergate.errors import SourceError
@@ -105,3 +108,13 @@ def test_an_action_that_is_no_ratio_is_refused_or_set_apart(tmp_path: Path):
     (tmp_path / "bars.csv").write_text(BARS.replace("2/1", "-2"))
     assert apart.fetch(["B"], None, None)["unreadable"].to_pylist() == ['{"split_ratio": "-2"}']
     assert apart.reference(["B"]).actions.num_rows == 0
+
+
+@pytest.mark.parametrize("ratio", [math.inf, 20_000.0])
+def test_a_typed_ratio_out_of_bounds_is_no_split(tmp_path: Path, ratio: float):
+    row = dict(ticker="A", session_date="2014-06-09", open=1, high=1, low=1, close=1)
+    pq.write_table(pa.Table.from_pylist([{**row, "split": ratio}]), tmp_path / "a.parquet")
+    shape = FileFormatParams(columns={"split_ratio": "split"})
+    source = FilesSource(str(tmp_path), SourceParams(kind="files", formats=(shape,)))
+    with pytest.raises(SourceError, match=r"line 1 has .*expected new shares .*0 to 10000"):
+        source.fetch(["A"], None, None)

@@ -84,3 +84,11 @@ def test_retrain_refuses_before_anything_starts(bars, tmp_path, monkeypatch, cap
     assert retrain.main(arguments) == 2
     assert "names XYZ" in capsys.readouterr().err
     assert not (tmp_path / "home" / "airflow").exists()
+
+
+def test_tickers_that_differ_in_case_alone_are_told_of(bars, tmp_path, caplog):
+    (bars / "b.csv").write_text(HEADER + "aaa,2020-01-03,1,1,1,1,1\n")
+    with caplog.at_level(logging.WARNING):
+        plan = steps.plan_ingest(Settings(home=tmp_path), source="files", data=str(bars))
+    assert plan["ticker_batches"] == [["AAA", "BBB", "OLD", "aaa"]]
+    assert "AAA and aaa; each is taken as a ticker of its own" in caplog.text

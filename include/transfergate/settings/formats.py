@@ -138,7 +138,8 @@ class FileFormatParams(Params):
     def _known_encoding(cls, value: str) -> str:
         try:
             codecs.lookup(value)
-        except LookupError as error:
+            "a".encode(value)
+        except (LookupError, UnicodeError) as error:
             raise ValueError(f"{value!r} is no encoding; for example utf-8, cp1252") from error
         return value
 

@@ -39,6 +39,8 @@ _ISO = (
     r"(?P<Y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
     r"(?:[T ](?P<H>\d{2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:\.\d{1,9})?)?(?P<z>Z|[+-]\d{2}:?\d{2})?)?"
 )
+_EARLIEST, _LATEST = np.datetime64("0001-01-03", "us"), np.datetime64("9999-12-29", "us")
+_MOST_SECONDS = 10**12
 Days = npt.NDArray[np.datetime64]
 Mask = npt.NDArray[np.bool_]
 
@@ -76,12 +78,10 @@ def read_typed_dates(values: pa.Array, shape: FileFormatParams) -> Cells:
         days = values.cast(pa.date32())
         return Cells(days, np.asarray(pc.is_null(days)), "a date")
     if pa.types.is_timestamp(values.type):
-        stamps = pd.Series(values.cast(pa.timestamp("us", values.type.tz)).to_pandas())
-        if stamps.dt.tz is not None:
-            if shape.time_zone:
-                stamps = stamps.dt.tz_convert(ZoneInfo(shape.time_zone))
-            stamps = stamps.dt.tz_localize(None)
-        local = stamps.to_numpy(dtype="datetime64[us]")
+        zone = values.type.tz
+        local = np.asarray(values.cast(pa.timestamp("us", zone))).astype("datetime64[us]")
+        if zone is not None:
+            local = _wall_clock(local, ZoneInfo(shape.time_zone) if shape.time_zone else zone)
         dates = _whole_days(local, shape)
         return Cells(pa.array(dates, pa.date32()), np.isnat(dates), _expected(shape))
     if pa.types.is_floating(values.type):
@@ -139,19 +139,28 @@ def _local(clock: Days, zone: Any, shape: FileFormatParams) -> npt.NDArray[np.da
     utc = clock - (minutes * 60_000_000).astype("timedelta64[us]")
     if shape.time_zone is None:
         return np.where(stamped, np.datetime64("NaT"), clock)
-    local = pd.Series(utc).dt.tz_localize("UTC").dt.tz_convert(ZoneInfo(shape.time_zone))
-    return np.where(stamped, local.dt.tz_localize(None).to_numpy(dtype="datetime64[us]"), clock)
+    return np.where(stamped, _wall_clock(utc, ZoneInfo(shape.time_zone)), clock)
+
+
+def _wall_clock(
+    utc: npt.NDArray[np.datetime64], zone: ZoneInfo | str
+) -> npt.NDArray[np.datetime64]:
+    # What a clock there shows; NaT beyond the years that zones are known for.
+    known = (utc > _EARLIEST) & (utc < _LATEST)
+    inside = pd.Series(np.where(known, utc, _EARLIEST)).dt.tz_localize("UTC")
+    local = inside.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    return np.where(known, local, np.datetime64("NaT"))
 
 
 def _epochs(text: pa.Array, ticks: int, shape: FileFormatParams) -> Days:
-    good = pc.fill_null(pc.match_substring_regex(text, r"^-?\d{1,19}$"), False)
+    good = pc.fill_null(pc.match_substring_regex(text, r"^-?0*(\d{1,18}|[1-8]\d{18})$"), False)
     numbers = pc.if_else(good, text, pa.scalar("0", pa.string())).cast(pa.int64())
     seconds, rest = np.divmod(np.asarray(numbers), ticks)
-    micros = seconds * 1_000_000 + rest * 1_000_000 // ticks
-    stamps = pd.Series(micros.astype("datetime64[us]")).dt.tz_localize("UTC")
-    local = stamps.dt.tz_convert(ZoneInfo(shape.time_zone or "UTC")).dt.tz_localize(None)
-    days = _whole_days(local.to_numpy(dtype="datetime64[us]"), shape)
-    return np.where(np.asarray(good), days, np.datetime64("NaT"))
+    # Beyond the year 9999 microseconds do not fit either.
+    good = np.asarray(good) & (np.abs(seconds) < _MOST_SECONDS)
+    micros = np.where(good, seconds, 0) * 1_000_000 + rest * 1_000_000 // ticks
+    local = _wall_clock(micros.astype("datetime64[us]"), ZoneInfo(shape.time_zone or "UTC"))
+    return np.where(good, _whole_days(local, shape), np.datetime64("NaT"))
 
 
 def _pattern(reading: str) -> str:

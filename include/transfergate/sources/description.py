@@ -29,7 +29,7 @@ def read_description(params: SourceParams) -> dict[str, Any]:
         return {}
     where = folder.url(NAME)
     try:
-        found = tomllib.loads(folder.read(NAME).to_pybytes().decode())
+        found = tomllib.loads(folder.read(NAME).to_pybytes().decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where}: not valid TOML: {error}; correct that line") from error
     if own := sorted({"root", "kind"} & set(found)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
@@ -15,6 +16,7 @@ from transfergate.sources.numbers import Cells
 from transfergate.storage.bars import ACTION_SCHEMA, SYMBOL_SCHEMA
 
 _RATIO = r"^\s*(?P<n>\d+(?:\.\d+)?)\s*[:/]\s*(?P<o>\d*[1-9]\d*(?:\.\d+)?)\s*$"
+LARGEST_SPLIT = 10_000.0
 _KINDS = {"split_ratio": "split", "dividend": "dividend"}
 
 
@@ -105,11 +107,15 @@ def split_ratios(text: pa.Array) -> pa.Array:
 
 def event_cells(name: str, cells: Cells) -> Cells:
     """Cells without those that are no event: null, 0, and for a split also 1."""
-    wrong = np.asarray(pc.fill_null(pc.less(cells.values, 0.0), False))
+    most = LARGEST_SPLIT if name == "split_ratio" else sys.float_info.max
+    fits = pc.and_(pc.greater_equal(cells.values, 0.0), pc.less_equal(cells.values, most))
+    wrong = np.asarray(pc.invert(pc.fill_null(fits, True)))
     none = pc.equal(cells.values, 0.0)
     if name == "split_ratio":
         none = pc.or_(none, pc.equal(cells.values, 1.0))
     gone = pc.or_(pc.fill_null(none, True), pa.array(wrong))
     values = pc.if_else(gone, pa.scalar(None, pa.float64()), cells.values)
-    what = "new shares per old share" if name == "split_ratio" else "cash per share"
-    return Cells(values, cells.bad | wrong, f"{what}, 0 or more, as {cells.expected}")
+    what = "cash per share, 0 or more"
+    if name == "split_ratio":
+        what = f"new shares per old share, 0 to {LARGEST_SPLIT:g}"
+    return Cells(values, cells.bad | wrong, f"{what}, as {cells.expected}")

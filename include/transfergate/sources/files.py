@@ -18,7 +18,7 @@ from transfergate.sources.base import require_known
 from transfergate.sources.events import actions_of_rows, merged_actions, symbols_of_rows
 from transfergate.sources.folder import Folder, Stamp, matches
 from transfergate.sources.holdings import Holdings
-from transfergate.sources.lean import LeanFile, LeanMaps, base_of, beside
+from transfergate.sources.lean import LeanFile, LeanMaps, base_of, beside, read_map_file
 from transfergate.sources.reading import READ_SCHEMA, BarFile
 from transfergate.sources.tables import (
     read_actions,
@@ -133,10 +133,12 @@ class FilesSource:
     @cached_property
     def _files(self) -> list[BarFile]:
         names = sorted(self._stamps)
-        declared = {self.params.actions, self.params.instruments, self.params.symbols}
+        params = self.params
+        tables = (params.actions, params.instruments, params.symbols, params.expectations)
+        declared = {self.folder.below(name) for name in tables if name}
         names = [
             name for name in names
-            if name not in declared and not any(matches(name, p) for p in self.params.ignore)
+            if name not in declared and not matches(name, *params.ignore)
         ]  # fmt: skip
         fitting = {
             name: [shape for shape in self._formats if matches(name, shape.pattern)]
@@ -169,8 +171,17 @@ class FilesSource:
     def _maps_of(self, name: str, names: list[str]) -> LeanMaps:
         base = base_of(name)
         if base not in self._maps:
-            self._maps[base] = LeanMaps(self.folder, base, names)
+            self._maps[base] = LeanMaps(self.folder, base, names, self._map_lines)
         return self._maps[base]
+
+    def _map_lines(self, name: str) -> list[list[str]]:
+        return self._holdings.lines(
+            name, self._stamps[name], lambda: read_map_file(self.folder, name)
+        )
+
+    @cached_property
+    def _holdings(self) -> Holdings:
+        return Holdings(self._kept, self.folder.root)
 
     @cached_property
     def _maps(self) -> dict[str, LeanMaps]:
@@ -202,11 +213,10 @@ class FilesSource:
     def _files_of(self) -> dict[str | None, list[BarFile]]:
         # None: files with rows that name no ticker.
         holders: dict[str | None, list[BarFile]] = {}
-        holdings = Holdings(self._kept, self.folder.root)
         for file in self._files:
-            for ticker in holdings.tickers(file, self._stamps[file.name]):
+            for ticker in self._holdings.tickers(file, self._stamps[file.name]):
                 holders.setdefault(ticker, []).append(file)
-        holdings.keep()
+        self._holdings.keep()
         if not holders.keys() - {None}:
             raise SourceError(
                 f"source 'files': {len(self._files)} files in {self.folder.root} hold no ticker: "

@@ -1,4 +1,4 @@
-"""Which tickers each file of a folder holds: notes between fetches, so that none is read anew.
+"""What each file of a folder holds: notes between fetches, so that none is read anew for that.
 
 An entry counts only as long as the file has the stamp that it had before it was read, and its
 format reads as it did; what changed is read again. Losing the notes costs time and nothing else.
@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class Holdings:
             return file.tickers()
         about = {"stamp": stamp, "shape": self._shape(file.shape)}
         noted = self._known.get(file.name, {})
-        if stamp and about == {name: noted.get(name) for name in about}:
+        same = about == {name: noted.get(name) for name in about}
+        if stamp and same and isinstance(noted.get("tickers"), list):
             self._new[file.name] = noted
             return set(noted["tickers"])
         found = file.tickers()
@@ -57,6 +59,24 @@ class Holdings:
                 **about,
                 "tickers": [*named, *([None] if None in found else [])],
             }
+        return found
+
+    def lines(
+        self, name: str, stamp: Stamp | None, read: Callable[[], list[list[str]]]
+    ) -> list[list[str]]:
+        """Cells of a small table beside the bars, from the notes or from the file.
+
+        Args:
+            name: The file.
+            stamp: What it looked like before this; None where that is not to be trusted.
+            read: Reads it.
+        """
+        noted = self._known.get(name, {})
+        if not (stamp and noted.get("stamp") == stamp and isinstance(noted.get("lines"), list)):
+            noted = {"stamp": stamp, "lines": read()}
+        if stamp:
+            self._new[name] = noted
+        found: list[list[str]] = noted["lines"]
         return found
 
     def keep(self) -> None:
@@ -87,7 +107,7 @@ class Holdings:
         try:
             found = json.loads(self._place.read_text()) if self._place else {}
             known = dict(found["files"]) if found and found["edition"] == _EDITION else {}
-            return {name: note for name, note in known.items() if isinstance(note["tickers"], list)}
+            return {name: note for name, note in known.items() if isinstance(note, dict)}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 from transfergate.errors import SourceError
 from transfergate.settings import TICKER_PATTERN, FileFormatParams
 from transfergate.settings.formats import BAR_COLUMNS, PRICE_COLUMNS
+from transfergate.sources.content import broken, refuse_no_text, unpacked
 from transfergate.sources.folder import Folder
 from transfergate.sources.guesses import (
     DateGuess,
@@ -24,7 +26,7 @@ from transfergate.sources.proposals import (
     weigh_prices,
 )
 from transfergate.sources.reading import BarFile
-from transfergate.sources.sheets import SheetReader, unpacked
+from transfergate.sources.sheets import SheetReader
 
 _NAMES = {
     "ticker": ("ticker", "symbol", "tic", "code", "instrument"),
@@ -61,10 +63,17 @@ def inspect_file(folder: Folder, name: str) -> Proposal:
         reader = SheetReader(folder.url(name), folder.read(name), FileFormatParams())
         columns = reader.read(range(reader.width)).columns
         text = {i: _as_text(column) for i, column in columns.items()}
+        for i, column in columns.items():
+            if text[i].null_count > column.null_count:
+                proposal.doubts.append(f"{reader.names[i]!r} holds {column.type}: nothing to read")
         _columns(proposal, reader.names, text, typed=True)
     else:
-        raw = unpacked(folder.url(name), folder.read(name))
-        shape = read_layout(proposal.format, proposal.evidence, proposal.doubts, bytes(raw))
+        raw = bytes(unpacked(folder.url(name), folder.read(name)))
+        refuse_no_text(folder.url(name), raw)
+        try:
+            shape = read_layout(proposal.format, proposal.evidence, proposal.doubts, raw)
+        except csv.Error as error:
+            raise broken(folder.url(name), "CSV", error) from error
         reader = SheetReader(folder.url(name), folder.read(name), shape)
         sheet = reader.read(range(reader.width))
         _columns(proposal, reader.names, sheet.columns, typed=False)
@@ -202,7 +211,8 @@ def _ticker(
                 f"whose symbol changed (proposed), or one ticker after another; decide"
             )
         else:
-            proposal.evidence.append(f"{len(values)} tickers, the first {values[0]!r}")
+            first = f", the first {values[0]!r}" if values else ": it has no row"
+            proposal.evidence.append(f"{len(values)} tickers{first}")
             return
     proposal.format["ticker_from"] = "filename"
     plain = re.fullmatch(TICKER_PATTERN, stem) and "_" not in stem
@@ -240,7 +250,11 @@ def _try(folder: Folder, proposal: Proposal) -> None:
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
+    # Lists, groups and bytes that are no text give nothing.
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(column), pa.string())
 
 
 def _pattern_of(name: str) -> str:

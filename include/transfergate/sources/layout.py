@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from transfergate.settings import FileFormatParams
+from transfergate.sources.content import marked
 from transfergate.sources.guesses import guess_dates
 
 
@@ -20,9 +21,9 @@ def read_layout(
     """Find encoding, delimiter and header; they are added to options, evidence and doubts."""
     if raw.startswith(b"\xef\xbb\xbf"):
         evidence.append("begins with a byte-order mark of UTF-8: needs no declaration")
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    encoding = marked(raw) or "utf-8"
     try:
-        text = raw.decode(encoding).removeprefix("\ufeff")
+        text = raw.decode(encoding).lstrip("\ufeff")
     except UnicodeError:
         encoding, text = "cp1252", raw.decode("cp1252", errors="replace")
         doubts.append("the bytes are not UTF-8; cp1252 is a guess: look at its names")
@@ -39,11 +40,17 @@ def read_layout(
     evidence.append(
         f"{even} of {len(widths[mark])} first rows have {usual} cells with delimiter {mark!r}"
     )
-    first = next(csv.reader(io.StringIO(text), delimiter=mark), [])
+    skipped, first = _beginning(text, mark, usual)
+    if skipped:
+        options["skip_lines"] = skipped
+        evidence.append(
+            f"{skipped} lines before the header, the first {text[:60].split(chr(10))[0]!r}"
+        )
     if not _is_header(first):
         options["header"] = False
         evidence.append(f"no header: the first row is {', '.join(first)[:60]!r}")
-    given = {name: options[name] for name in ("encoding", "delimiter", "header") if name in options}
+    layout = ("encoding", "delimiter", "header", "skip_lines")
+    given = {name: options[name] for name in layout if name in options}
     return FileFormatParams(**given, unreadable="quarantine", kind="delimited")
 
 
@@ -52,6 +59,19 @@ def _widths(text: str, mark: str) -> list[int]:
     found = [len(cells) for cells, _ in zip(rows, range(500), strict=False) if cells]
     # The last row of the piece may be cut.
     return found[:-1] if len(found) > 1 and len(text) > 200_000 else found
+
+
+def _beginning(text: str, mark: str, usual: int) -> tuple[int, list[str]]:
+    # Lines before the header, and its cells: a preamble has far fewer cells than the rows.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    before, first = 0, []
+    for cells in reader:
+        first = first or cells
+        if len(cells) > max(1, usual // 2):
+            preamble = before and len(cells) == usual and _is_header(cells)
+            return (before, cells) if preamble and first is not cells else (0, first)
+        before = reader.line_num
+    return 0, first
 
 
 def _is_header(cells: Sequence[str]) -> bool:

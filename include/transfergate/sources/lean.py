@@ -15,7 +15,7 @@ Source: the LEAN repository, Data/equity/readme.md.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -64,16 +64,32 @@ class _Factors:
 
 
 class LeanMaps:
-    """Map and factor files beside the folder of zips."""
+    """Map and factor files beside the folder of zips.
 
-    def __init__(self, folder: Folder, base: str, names: Sequence[str]) -> None:
+    Args:
+        folder: Where all of them are.
+        base: The folder in it that holds theirs; see :func:`base_of`.
+        names: All files of the folder.
+        map_lines: Gives the cells of a map file, as :func:`read_map_file` does.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        base: str,
+        names: Sequence[str],
+        map_lines: Callable[[str], list[list[str]]],
+    ) -> None:
         self._folder = folder
         self._factor_files = _by_ticker(names, f"{base}factor_files/")
         self.uses = [
             use
             for ticker, name in _by_ticker(names, f"{base}map_files/").items()
-            for use in _uses(ticker, _rows(folder, name, 2))
+            for use in _uses(ticker, map_lines(name))
         ]
+        self._of_symbol: dict[str, list[_Use]] = {}
+        for use in self.uses:
+            self._of_symbol.setdefault(use.symbol, []).append(use)
 
     def of_symbol(self, symbol: str) -> list[_Use]:
         """Tickers that had this symbol, in order of time.
@@ -81,7 +97,7 @@ class LeanMaps:
         Raises:
             SourceError: If two had it on one day.
         """
-        uses = sorted((use for use in self.uses if use.symbol == symbol), key=lambda u: u.first)
+        uses = sorted(self._of_symbol.get(symbol, ()), key=lambda use: use.first)
         for one, other in pairwise(uses):
             if one.last is None or one.last >= other.first:
                 raise SourceError(
@@ -171,6 +187,11 @@ def base_of(name: str) -> str:
 def beside(name: str) -> bool:
     """Whether a path is a map or factor file."""
     return f"/{name}".rpartition("/")[0].endswith(("/map_files", "/factor_files"))
+
+
+def read_map_file(folder: Folder, name: str) -> list[list[str]]:
+    """Date and symbol of each line of a map file."""
+    return _rows(folder, name, 2)
 
 
 def _by_ticker(names: Sequence[str], base: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ class BarFile:
         reader = self._reader()
         index = self._positions(reader)["ticker"]
         column = reader.read([index]).columns[index]
-        return set(pc.unique(self._plain_text(column)).to_pylist())
+        return set(pc.unique(self._cells("ticker", column).values).to_pylist())
 
     def read(self, wanted: Collection[str], *, strays: bool) -> pa.Table:
         """Rows of some tickers, in the file's order, in ``READ_SCHEMA``.
@@ -122,7 +122,10 @@ class BarFile:
     def _cells(self, name: str, column: pa.Array) -> Cells:
         typed = not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type)
         column = column if typed else column.cast(pa.string())
+        wanted = "text" if name in _TEXT else "dates" if name == "session_date" else "numbers"
         try:
+            if pa.types.is_boolean(column.type):
+                raise pa.ArrowInvalid("true and false are none")
             if name in _TEXT:
                 text = self._plain_text(column)
                 return Cells(text, np.zeros(len(text), dtype=bool), "text")
@@ -139,8 +142,7 @@ class BarFile:
             return event_cells(name, cells) if name in _ACTIONS else cells
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceError(
-                f"{self.url}: column for {name} is {column.type}, expected "
-                f"{'dates' if name == 'session_date' else 'numbers'} "
+                f"{self.url}: column for {name} is {column.type}, expected {wanted} "
                 f"({str(error).splitlines()[0]}): correct the file, or the column's name in "
                 f"sources.<name>.formats.columns"
             ) from error
@@ -153,7 +155,7 @@ class BarFile:
 
     def _tickers_of(self, sheet: Sheet, positions: dict[str, int]) -> pa.Array:
         if "ticker" in positions:
-            return self._plain_text(sheet.columns[positions["ticker"]])
+            return self._cells("ticker", sheet.columns[positions["ticker"]]).values
         return _repeated(self._constant_ticker(), len(sheet.lines))
 
     def _constant_ticker(self) -> str:
@@ -161,6 +163,12 @@ class BarFile:
             return str(self.shape.ticker)
         stem = _ENDINGS.sub("", self.name.rpartition("/")[2])
         found = self._on_path["ticker"] if self.shape.ticker_from == "path" else stem
+        found = found.strip()
+        if not found:
+            raise SourceError(
+                f"{self.url}: its path gives no ticker, expected a name: correct path_pattern or "
+                f"ticker_from, or name the file in the source's ignore"
+            )
         return found.upper() if self.shape.ticker_case == "upper" else found
 
     @cached_property

@@ -1,14 +1,12 @@
-"""One file as columns of text, or typed ones: containers, encodings, headers, ragged rows."""
+"""One file as columns of text, or typed ones: header, rows and their lines, ragged rows."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +17,7 @@ import pyarrow.parquet as pq
 from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
 from transfergate.sources import row_groups
-
-TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".dat", ".asc", ".psv")
-_BOM = b"\xef\xbb\xbf"
-_LONGEST_HEADER = 1 << 20
+from transfergate.sources.content import as_utf8, broken, kind_of, unpacked
 
 
 @dataclass(frozen=True)
@@ -50,12 +45,12 @@ class SheetReader:
     def __init__(self, url: str, content: pa.Buffer, shape: FileFormatParams) -> None:
         self.url = url
         self.shape = shape
-        self.parquet = _kind(url, shape) == "parquet"
+        self.parquet = kind_of(url, shape) == "parquet"
         if self.parquet:
             self._content = content
             self.names, self.width = self._schema()
         else:
-            self._text = self._decoded(unpacked(url, content))
+            self._text = as_utf8(url, unpacked(url, content), shape.encoding)
             self.names, self.width, self._first = self._header()
 
     def read(self, wanted: Sequence[int], parts: Sequence[int] | None = None) -> Sheet:
@@ -90,7 +85,7 @@ class SheetReader:
         try:
             names = list(pq.read_schema(pa.BufferReader(self._content)).names)
         except (pa.ArrowException, OSError) as error:
-            raise _broken(self.url, "Parquet", error) from error
+            raise broken(self.url, "Parquet", error) from error
         return names, len(names)
 
     def parts_with(self, column: int, texts: Collection[str], *, empty: bool) -> list[int] | None:
@@ -115,48 +110,7 @@ class SheetReader:
                 return row_groups.read_groups(self._content, parts, names)
             return pq.read_table(pa.BufferReader(self._content), columns=names)
         except (pa.ArrowException, OSError) as error:
-            raise _broken(self.url, "Parquet", error) from error
-
-    def _decoded(self, content: bytes | memoryview) -> bytes:
-        # UTF-8 without a mark, whatever it was.
-        encoding = self.shape.encoding.lower().replace("_", "-")
-        raw = bytes(content)
-        if encoding in ("utf-8", "utf8", "utf-8-sig"):
-            encoding, raw = "utf-8", raw.removeprefix(_BOM)
-        try:
-            text = raw.decode(encoding)
-        except UnicodeError as error:
-            start = getattr(error, "start", 0)
-            line, found = raw.count(b"\n", 0, start) + 1, raw[start : start + 8]
-            hint = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
-            raise SourceError(
-                f"{self.url}: line {line}: bytes {found!r} are not {self.shape.encoding}: declare "
-                f"the file's encoding in its format, for example encoding = {hint!r}"
-            ) from error
-        self._refuse_marks(raw, text)
-        return raw if encoding == "utf-8" else text.encode()
-
-    def _refuse_marks(self, raw: bytes, text: str) -> None:
-        head = text[:_LONGEST_HEADER]
-        if "ï»¿" in head:
-            raise SourceError(
-                f"{self.url}: read as {self.shape.encoding} the file begins with 'ï»¿', which is a "
-                f"sign of another encoding: declare encoding = 'utf-8' in its format"
-            )
-        if "\x00" not in head:
-            return
-        # Text of two bytes a character has its NULs in every other place, and there alone.
-        even, odd = raw[:_LONGEST_HEADER:2].count(0), raw[1:_LONGEST_HEADER:2].count(0)
-        if max(even, odd) > 8 * min(even, odd) and max(even, odd) > len(head) / 4:
-            wide = "utf-16-le" if odd > even else "utf-16-be"
-            advice = f"every other byte is NUL, a sign of UTF-16: declare encoding = {wide!r}"
-        else:
-            advice = (
-                "no encoding of text has such a byte: it is no text file, or was damaged on its "
-                "way; fetch it again, or take the bytes out: tr -d '\\000' < FILE > CLEAN"
-            )
-        line = text.count("\n", 0, text.index("\x00")) + 1
-        raise SourceError(f"{self.url}: line {line} holds a NUL byte; {advice}")
+            raise broken(self.url, "Parquet", error) from error
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         # Line of the record's beginning and its cells; blank lines are no records.
@@ -173,11 +127,29 @@ class SheetReader:
         begin = self.shape.skip_lines + 1
         try:
             for cells in reader:
+                end = self.shape.skip_lines + reader.line_num
+                if end > begin:
+                    self._refuse_open_quote(begin, end)
                 if cells:
                     yield begin, cells
-                begin = self.shape.skip_lines + reader.line_num + 1
+                begin = end + 1
         except csv.Error as error:
-            raise _broken(self.url, f"CSV in line {begin}", error) from error
+            self._refuse_open_quote(begin, None)
+            raise broken(self.url, f"CSV in line {begin}", error) from error
+
+    def _refuse_open_quote(self, begin: int, end: int | None) -> None:
+        # What follows such a quote would be one row, however many there are.
+        quote = self.shape.quote
+        if quote and self._odd_quotes:
+            until = f"goes on to line {end}" if end else "is not closed"
+            raise SourceError(
+                f"{self.url}: line {begin}: a cell begins with {quote} and {until}, and the file "
+                f"has an odd number of {quote}: one is missing or too many; correct that line"
+            )
+
+    @cached_property
+    def _odd_quotes(self) -> bool:
+        return self._text.count((self.shape.quote or "").encode()) % 2 == 1
 
     def _header(self) -> tuple[list[str], int, int]:
         # Names, number of columns, and the line at which the rows begin.
@@ -247,49 +219,5 @@ class SheetReader:
         return np.array(found, dtype=np.int64)
 
 
-def _kind(url: str, shape: FileFormatParams) -> str:
-    if shape.kind != "auto":
-        return "parquet" if shape.kind == "parquet" else "delimited"
-    name = url.lower()
-    if name.endswith((".parquet", ".pq")):
-        return "parquet"
-    if name.removesuffix(".gz").removesuffix(".zip").endswith(TEXT_ENDINGS) or name.endswith(
-        ".zip"
-    ):
-        return "delimited"
-    raise SourceError(
-        f"{url}: its name ends in none of {', '.join(TEXT_ENDINGS)} (also .gz, .zip), .parquet: "
-        f"say kind = 'delimited' or 'parquet' in its format, or name it in the source's ignore"
-    )
-
-
-def unpacked(url: str, content: pa.Buffer) -> bytes | memoryview:
-    """Content without its container; a zip must hold one file."""
-    name = url.lower()
-    try:
-        if name.endswith(".gz"):
-            return gzip.decompress(memoryview(content))
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(memoryview(content))) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
-                if len(members) != 1:
-                    raise SourceError(
-                        f"{url}: holds {len(members)} files "
-                        f"({', '.join(info.filename for info in members[:3])}…), expected one: "
-                        f"unpack it into the folder"
-                    )
-                return archive.read(members[0])
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise _broken(url, "gzip" if name.endswith(".gz") else "zip", error) from error
-    return memoryview(content)
-
-
 def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _broken(url: str, kind: str, error: Exception) -> SourceError:
-    return SourceError(
-        f"{url}: cannot be read as {kind} ({str(error).splitlines()[0]}), it may be cut short: "
-        f"replace the file, or name it in the source's ignore"
-    )

@@ -39,9 +39,7 @@ def survey(path: str) -> Survey:
         root, only = str(Path(path).parent), Path(path).name
     folder = Folder(root)
     ignored = SourceParams(kind="files").ignore
-    names = (
-        [only] if only else [n for n in folder.names() if not any(matches(n, p) for p in ignored)]
-    )
+    names = [only] if only else [n for n in folder.names() if not matches(n, *ignored)]
     if not names:
         raise SourceError(f"{folder.root} holds no file: name a file or folder of bars")
     found = Survey(folder.root)

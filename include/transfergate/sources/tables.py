@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from transfergate.errors import SourceError
 from transfergate.settings import FileFormatParams
+from transfergate.sources.events import LARGEST_SPLIT
 from transfergate.sources.folder import Folder
 from transfergate.sources.sheets import SheetReader
 from transfergate.storage.bars import ACTION_SCHEMA, INSTRUMENT_SCHEMA, SYMBOL_SCHEMA
 
 _FIRST, _LAST = date(1800, 1, 1), date(2200, 1, 1)
-_LARGEST_SPLIT = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def read_actions(folder: Folder, name: str) -> pa.Table:
         if kind not in ("split", "dividend"):
             raise row.refuse("kind", "'split' or 'dividend'")
         if kind == "split":
-            what = f"new shares per old share, above 0 and up to {_LARGEST_SPLIT:g}"
-            value = row.number("value", 0.0, _LARGEST_SPLIT, what)
+            what = f"new shares per old share, above 0 and up to {LARGEST_SPLIT:g}"
+            value = row.number("value", 0.0, LARGEST_SPLIT, what)
         else:
             value = row.number("value", 0.0, math.inf, "cash per share, above 0")
         key = (row.text("ticker"), row.day("effect_date"), kind)

@@ -65,6 +65,7 @@ def plan_ingest(
             f"{len(known)} tickers, {', '.join(known[:20])}: ask for those, or name another source"
         )
     _tell_of_absent(settings, name, params, opened)
+    _tell_of_cases(name, known)
     wanted = sorted(set(tickers or known))
     size = settings.ingest.batch_tickers
     batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
@@ -95,6 +96,22 @@ def _tell_of_absent(settings: Settings, name: str, params: SourceParams, opened:
             "can be trained by it before they come, or are taken out of it",
             name,
             ", ".join(found[0]),
+        )
+
+
+def _tell_of_cases(name: str, known: Iterable[str]) -> None:
+    # Two tickers, unless somebody says otherwise; a vendor may mean one.
+    spellings: dict[str, list[str]] = {}
+    for ticker in known:
+        spellings.setdefault(ticker.upper(), []).append(ticker)
+    twice = [" and ".join(sorted(some)) for some in spellings.values() if len(some) > 1]
+    if twice:
+        log.warning(
+            "tickers of %s that differ in upper and lower case alone: %s%s; each is taken as a "
+            "ticker of its own: where they are one, say ticker_case = 'upper' in the format",
+            name,
+            ", ".join(twice[:5]),
+            f", … ({len(twice)} in all)" if len(twice) > 5 else "",
         )
 
 

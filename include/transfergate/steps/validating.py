@@ -253,10 +253,10 @@ def _expectations_file(params: SourceParams) -> tuple[str, str]:
         if params.root:
             folder = Folder(params.root)
             if folder.exists(params.expectations):
-                content = folder.read(params.expectations).to_pybytes().decode()
+                content = folder.read(params.expectations).to_pybytes().decode("utf-8-sig")
                 return folder.url(params.expectations), content
         path = Path(params.expectations)
-        return str(path), path.read_text(encoding="utf-8")
+        return str(path), path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, SourceError) as error:
         raise SettingsError(
             f"sources.<name>.expectations: {params.expectations!r} cannot be read beside the bars "
