@@ -100,5 +100,9 @@ def test_a_stamp_beyond_what_a_calendar_holds_is_no_date():
     assert read(["1583298000000000000"], "epoch:ns", **NY) == [D]
     ends = ["0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"]
     assert read(ends, "iso", time_of_day="any", **NY) == [None, None]
+    days = pa.array([-(10**6), 10**7, 18325], pa.date32())
+    assert read_typed_dates(days, FileFormatParams()).values.to_pylist() == [None, None, D]
+    stamps = pa.array([10**12, 1583280000], pa.timestamp("s"))
+    assert read_typed_dates(stamps, FileFormatParams()).values.to_pylist() == [None, D]
     stamps = pa.array([253402300799, 1583298000], pa.timestamp("s", "UTC"))
     assert read_typed_dates(stamps, FileFormatParams(**NY)).values.to_pylist() == [None, D]

@@ -150,3 +150,14 @@ def test_an_early_close_is_a_normal_session_and_stands_in_the_report(tmp_path: P
     assert quarantined == []
     assert report["exchanges"][0]["early_closes"] == ["2019-11-29", "2019-12-24"]
     assert warnings(report) == {}
+
+
+@pytest.mark.parametrize("wrong", ["0001-01-01", "1066-10-14", "2099-01-02", "9999-12-31"])
+def test_a_date_that_no_calendar_reaches_waits_in_quarantine(tmp_path: Path, wrong: str):
+    frame = rows("IBM", sessions("XNYS")).astype({"session_date": str})
+    frame.loc[7, "session_date"] = wrong
+    report, quarantined = ingest(installation(tmp_path, frame))
+    assert report["accepted"] == len(frame) - 1
+    (row,) = quarantined
+    assert str(row["session_date"]) == wrong
+    assert any(reason.startswith("exchange_session") for reason in row["reasons"])

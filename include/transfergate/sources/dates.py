@@ -75,18 +75,24 @@ def read_typed_dates(values: pa.Array, shape: FileFormatParams) -> Cells:
     A time stamp with a zone gives the day in ``time_zone``, or else in its own zone.
     """
     if pa.types.is_date(values.type):
-        days = values.cast(pa.date32())
-        return Cells(days, np.asarray(pc.is_null(days)), "a date")
+        days = _held(np.asarray(values.cast(pa.date32())).astype("datetime64[D]"))
+        return Cells(pa.array(days, pa.date32()), np.isnat(days), "a date")
     if pa.types.is_timestamp(values.type):
         zone = values.type.tz
         local = np.asarray(values.cast(pa.timestamp("us", zone))).astype("datetime64[us]")
         if zone is not None:
             local = _wall_clock(local, ZoneInfo(shape.time_zone) if shape.time_zone else zone)
-        dates = _whole_days(local, shape)
+        dates = _held(_whole_days(local, shape))
         return Cells(pa.array(dates, pa.date32()), np.isnat(dates), _expected(shape))
     if pa.types.is_floating(values.type):
         values = values.cast(pa.int64(), safe=True)
     return read_dates(values.cast(pa.string()), shape)
+
+
+def _held(days: Days) -> Days:
+    # NaT beyond the years that have four digits.
+    held = (days >= np.datetime64("0001-01-01")) & (days <= np.datetime64("9999-12-31"))
+    return np.where(held, days, np.datetime64("NaT"))
 
 
 def fits(text: pa.Array, reading: str) -> Mask:

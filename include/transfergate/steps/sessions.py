@@ -105,7 +105,8 @@ def batch_sessions(
         older = [day for day in (*declared, *(accepted or {}).get(exchange, ()))
                  if day in {_date(d) for d in pd.unique(days_before).tolist()}]  # fmt: skip
         sessions = tuple(sorted({*open_days, *special, *older}))
-        early = early_closes(exchange, min(dates), max(dates)) if dates else ()
+        inside = dates & open_days  # no calendar reaches as far as a wrong date may
+        early = early_closes(exchange, min(inside), max(inside)) if inside else ()
         found.append(
             ExchangeSessions(
                 exchange,
