@@ -11,7 +11,7 @@ import pytest
 
 from transfergate import steps
 from transfergate.cli import main
-from transfergate.errors import BarsRejected, QuarantineError
+from transfergate.errors import BarsRejected, QuarantineError, SettingsError
 from transfergate.settings import Settings, SyntheticParams
 from transfergate.sources import SyntheticSource
 from transfergate.steps.quarantine import (
@@ -157,6 +157,18 @@ def test_a_release_needs_rows_that_are_there_and_a_reason(home, loaded):
         home.release(asked, [5], why=" ")
     with pytest.raises(QuarantineError, match="which rows"):
         home.release(Asked(source="vendor"))
+
+
+def test_what_nobody_can_mean_is_refused_in_words(home, loaded):
+    huge = 10**23
+    with pytest.raises(QuarantineError, match=f"has no row {huge} in quarantine"):
+        show_quarantined(home.settings, loaded["batch_id"], huge)
+    assert len(list_quarantine(home.settings, Asked(), limit=huge)["shown"]) == 4
+    with pytest.raises(SettingsError, match=r"no source 'nope'; there are .*vendor"):
+        list_quarantine(home.settings, Asked(source="nope"))
+    last, first = date(2018, 1, 1), date(2018, 1, 2)
+    with pytest.raises(QuarantineError, match="2018-01-02 is after the last, 2018-01-01"):
+        list_quarantine(home.settings, Asked(first=first, last=last))
 
 
 def test_rows_of_a_refused_batch_stay_whole_in_its_quarantine(home):

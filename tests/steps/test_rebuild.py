@@ -137,6 +137,9 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_reason(settings, tmp_path):
         steps.rebuild_snapshot(settings, "nothing")
     with pytest.raises(SnapshotError, match="name another folder"):
         steps.rebuild_snapshot(settings, made, settings.artefact_root)
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(SnapshotError, match=r"a file: cannot hold the rebuilt snapshot \(File ex"):
+        steps.rebuild_snapshot(settings, made, tmp_path / "a file")
     manifest = settings.artefact_root / "snapshots" / made / "manifest.json"
     content = json.loads(manifest.read_text())
     manifest.chmod(0o644)
@@ -147,6 +150,15 @@ def test_what_cannot_be_rebuilt_is_refused_with_the_reason(settings, tmp_path):
     manifest.write_text(json.dumps(content))
     with pytest.raises(SnapshotError, match="records no moment"):
         steps.rebuild_snapshot(settings, made)
+
+
+@pytest.mark.parametrize("name", ["", "../../etc", "a\0b"])
+def test_a_name_that_no_snapshot_has_is_refused(settings, capsys, monkeypatch, name: str):
+    monkeypatch.setenv("TRANSFERGATE_HOME", str(settings.home))
+    assert cli.main(["features", "--rebuild", name]) == 2
+    told = capsys.readouterr().err
+    assert f"{name!r} is no snapshot, expected" in told or f"{name!r} does not exist" in told
+    assert "Traceback" not in told
 
 
 def test_bars_are_shown_as_they_were_known(settings):
@@ -194,6 +206,8 @@ def test_the_command_writes_files_and_json(settings, tmp_path, capsys, monkeypat
         (["AAA", "--as-of", "2019-12-31"], "no bar of this source was loaded by.*ingest --source"),
         (["AAA", "--as-of", "yesterday"], "neither a date nor a moment"),
         (["AAA", "--csv", "/proc/nowhere/bars.csv"], "cannot be written"),
+        (["AAA", "--csv", "/"], "cannot be written .*directory"),
+        (["AAA", "--start", "2015-02-01", "--end", "2015-01-01"], "start 2015-02-01 is after end"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(settings, capsys, monkeypatch, arguments, message):

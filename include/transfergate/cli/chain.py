@@ -32,7 +32,7 @@ def features(options: argparse.Namespace) -> Result:
     from transfergate import steps
 
     settings = settings_module.load()
-    if options.rebuild:
+    if options.rebuild is not None:
         result = steps.rebuild_snapshot(settings, options.rebuild, options.into)
         return result, lines(result)
     result = steps.build_features(settings, options.source or settings.ingest.source)

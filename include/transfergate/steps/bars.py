@@ -44,6 +44,8 @@ def read_bars(
     name = source or settings.ingest.source
     moment = parse_moment(as_of) if as_of else datetime.now(UTC)
     first, last = _day("start", start), _day("end", end)
+    if first and last and first > last:
+        raise SourceError(f"start {first} is after end {last}: exchange the two dates")
     with open_warehouse(
         settings.warehouse_path, settings.sql_dir, settings.warehouse_wait_seconds
     ) as conn:
@@ -89,8 +91,8 @@ def _write(path: Path, write: Callable[[], None]) -> None:
         write()
     except OSError as error:
         raise SourceError(
-            f"{path}: cannot be written ({error.strerror}); name a file in a folder that you may "
-            f"write to"
+            f"{path}: cannot be written ({error.strerror or str(error).splitlines()[0]}); name a "
+            f"file in a folder that you may write to"
         ) from error
 
 

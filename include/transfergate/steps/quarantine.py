@@ -89,7 +89,7 @@ def list_quarantine(settings: Settings, asked: Asked, limit: int = 20) -> dict[s
             reasons[rule_of(str(reason))] += count
         for ticker, count in _value_counts(rows["ticker"]):
             tickers[str(ticker)] += count
-        for row in rows.slice(0, max(limit - len(shown), 0)).to_pylist():
+        for row in rows.slice(0, min(max(limit - len(shown), 0), rows.num_rows)).to_pylist():
             shown.append(_shown(report, row, row["row_id"] in row_ids))
     return {
         "rows": sum(batch["rows"] for batch in batches),
@@ -107,7 +107,8 @@ def show_quarantined(settings: Settings, batch: str, row_id: int) -> dict[str, A
         QuarantineError: If the batch has no such row in quarantine.
     """
     for report, rows in quarantined(settings, Asked(batch=batch)):
-        found = rows.filter(pc.equal(rows["row_id"], row_id)).to_pylist()
+        # NumPy compares with a number that is larger than the column holds, Arrow does not.
+        found = rows.filter(pa.array(rows["row_id"].to_numpy() == row_id)).to_pylist()
         if found:
             release = released_rows(settings).get(report["batch_id"], {}).get(row_id)
             shown = _shown(report, found[0], release is not None)
@@ -146,12 +147,21 @@ def quarantined(settings: Settings, asked: Asked) -> Iterator[tuple[dict[str, An
     """Of each batch that has such rows, the newest first: its report and the rows.
 
     Raises:
-        QuarantineError: If a batch is named that there is not, or that several begin with.
+        QuarantineError: If a batch is named that there is not, or that several begin with, or the
+            first session is after the last.
+        SettingsError: If there is no such source, nor a batch of it.
     """
+    if asked.first and asked.last and asked.first > asked.last:
+        raise QuarantineError(
+            f"first session {asked.first} is after the last, {asked.last}: exchange the two dates"
+        )
     store = open_store(settings)
-    reports = [report for report in batch_reports(store) if _is_meant(report, asked)]
+    everything = list(batch_reports(store))
+    if asked.source and asked.source not in {report["source"] for report in everything}:
+        settings.source(asked.source)
+    reports = [report for report in everything if _is_meant(report, asked)]
     if asked.batch and len(reports) != 1:
-        known = sorted(report["batch_id"] for report in batch_reports(store))
+        known = sorted(report["batch_id"] for report in everything)
         raise QuarantineError(
             f"{len(reports)} batches begin with {asked.batch!r}, expected one; there are "
             f"{', '.join(known[:20]) or 'none'}: name one of these"

@@ -40,10 +40,15 @@ def rebuild_snapshot(
         WarehouseBusy: If another process holds the warehouse for too long.
     """
     store = open_store(settings)
-    old = open_snapshot(store, snapshot_id)
+    try:
+        old = open_snapshot(store, snapshot_id)
+    except ValueError as error:  # no name that a folder of the store could have
+        raise SnapshotError(
+            f"{snapshot_id!r} is no snapshot, expected an id such as {'0a1b2c3d' * 2}: {error}"
+        ) from error
     request = _request(settings, old)
-    if into is not None and str(into.resolve()) == store.location():
-        raise SnapshotError(f"{into} is the artefact root itself: name another folder")
+    if into is not None:
+        _refuse_unusable(into, store)
     log.info("rebuild of snapshot %s as of %s: start", snapshot_id, old.manifest["as_of"])
     with TemporaryDirectory() as temporary:
         target = ArtefactStore(into or Path(temporary))
@@ -64,6 +69,18 @@ def rebuild_snapshot(
         "differences": differences,
         "folder": str(rebuilt) if into else None,
     }
+
+
+def _refuse_unusable(into: Path, store: ArtefactStore) -> None:
+    if str(into.resolve()) == store.location():
+        raise SnapshotError(f"{into} is the artefact root itself: name another folder")
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SnapshotError(
+            f"{into}: cannot hold the rebuilt snapshot ({error.strerror}); name a folder that you "
+            f"may write to"
+        ) from error
 
 
 def _request(settings: Settings, old: Snapshot) -> SnapshotRequest:
