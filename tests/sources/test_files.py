@@ -9,6 +9,7 @@ import pytest
 from transfergate.errors import SettingsError, SourceError
 from transfergate.settings import FileFormatParams, SourceParams
 from transfergate.sources import FilesSource, open_source
+from transfergate.sources.description import described, read_description
 
 ROWS = pd.DataFrame(
     {
@@ -207,6 +208,15 @@ def test_a_path_gives_a_name_without_blanks_or_is_refused(tmp_path: Path):
     (tmp_path / "x_ IBM .csv").rename(tmp_path / "x_ .csv")
     with pytest.raises(SourceError, match=r"x_ \.csv: its path gives no ticker, expected a name"):
         files(tmp_path, **shape).tickers()
+
+
+def test_a_folders_description_is_no_file_of_bars_whatever_is_ignored(tmp_path: Path):
+    ROWS.to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "notes.csv").write_text("no bars")
+    (tmp_path / "source.toml").write_text('ignore = ["notes.csv"]\n')
+    params = SourceParams(kind="files", root=str(tmp_path))
+    params = described(params, read_description(params))
+    assert FilesSource(str(tmp_path), params).tickers() == ("A", "B")
 
 
 @pytest.mark.parametrize("written", ["./actions.csv", "sub/../actions.csv", "{folder}/actions.csv"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -92,8 +93,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, name, text, message):
 def test_files_that_contradict_each_other_are_refused(tmp_path: Path):
     source = files(tmp_path, {})
     (tmp_path / "more.csv").write_text(BARS.replace("7:1", "6:1"))
-    with pytest.raises(SourceError, match=r"A 2014-06-09: two values of one split, 7\.0 and 6\.0"):
+    places = r"7\.0 \(bars\.csv, line 4\) and 6\.0 \(more\.csv, line 4\)"
+    with pytest.raises(SourceError, match=rf"A 2014-06-09: two values of one split, {places}"):
         source.reference(["A"])
+    # What that refusal advises helps.
+    said = {"actions": "ticker,effect_date,kind,value\nA,2014-06-09,split,7\n"}
+    decided = files(tmp_path, said, pattern="[bm]*.csv")
+    splits = decided.reference(["A"]).actions.filter(pc.field("kind") == "split")
+    assert splits["value"].to_pylist() == [7.0]
 
 
 def test_an_action_that_is_no_ratio_is_refused_or_set_apart(tmp_path: Path):

@@ -21,10 +21,13 @@ _KINDS = {"split_ratio": "split", "dividend": "dividend"}
 
 
 def actions_of_rows(rows: pa.Table) -> pa.Table:
-    """Splits and dividends on their sessions, in ``ACTION_SCHEMA``; rows without one are none.
+    """Splits and dividends on their sessions; rows without one are none.
 
     Args:
         rows: In ``READ_SCHEMA``.
+
+    Returns:
+        In ``ACTION_SCHEMA``, and ``where``: file and line of each.
     """
     tables = []
     sound = pc.and_(pc.is_valid(rows["ticker"]), pc.is_valid(rows["session_date"]))
@@ -37,8 +40,11 @@ def actions_of_rows(rows: pa.Table) -> pa.Table:
                     "effect_date": some["session_date"],
                     "kind": pa.array([kind] * some.num_rows, pa.string()),
                     "value": some[column],
+                    "where": pc.binary_join_element_wise(
+                        some["origin"], some["line"].cast(pa.string()), ", line "
+                    ),
                 },
-                schema=ACTION_SCHEMA,
+                schema=ACTION_SCHEMA.append(pa.field("where", pa.string())),
             )
         )
     return pa.concat_tables(tables)
@@ -72,20 +78,30 @@ def merged_actions(
 ) -> pa.Table:
     """Actions, each once, sorted; a declared one goes over those found in files.
 
+    Args:
+        found: As :func:`actions_of_rows` gives them.
+        declared: In ``ACTION_SCHEMA``; None for none.
+        more: Rows like those of ``found``.
+
     Raises:
-        SourceError: If files contradict each other on one action.
+        SourceError: If files contradict each other on one action; names the places.
     """
+    listed = declared.to_pylist() if declared is not None else []
+    said = {(row["ticker"], row["effect_date"], row["kind"]): row["value"] for row in listed}
     merged: dict[tuple[str, date, str], float | None] = {}
+    places: dict[tuple[str, date, str], str] = {}
     for row in [row for table in found for row in table.to_pylist()] + list(more):
         key = (str(row["ticker"]), row["effect_date"], str(row["kind"]))
+        if key in said:  # whatever the files say
+            continue
+        places.setdefault(key, str(row["where"]))
         if merged.setdefault(key, row["value"]) != row["value"]:
             raise SourceError(
-                f"{key[0]} {key[1]}: two values of one {key[2]}, {merged[key]} and "
-                f"{row['value']}, in the files: correct one, or declare the right one in the "
+                f"{key[0]} {key[1]}: two values of one {key[2]}, {merged[key]} ({places[key]}) and "
+                f"{row['value']} ({row['where']}): correct one, or declare the right one in the "
                 f"source's actions"
             )
-    for row in declared.to_pylist() if declared is not None else ():
-        merged[(row["ticker"], row["effect_date"], row["kind"])] = row["value"]
+    merged |= said
     return pa.Table.from_pylist(
         [
             {"ticker": t, "effect_date": day, "kind": kind, "value": value}

@@ -15,6 +15,7 @@ from transfergate.errors import SourceError
 from transfergate.progress import Progress
 from transfergate.settings import FileFormatParams, SourceParams
 from transfergate.sources.base import require_known
+from transfergate.sources.description import NAME as DESCRIPTION
 from transfergate.sources.events import actions_of_rows, merged_actions, symbols_of_rows
 from transfergate.sources.folder import Folder, Stamp, matches
 from transfergate.sources.holdings import Holdings
@@ -84,9 +85,10 @@ class FilesSource:
         wanted = set(tickers)
         found = [actions_of_rows(self._rows(tickers))] if self._rows_say("split_ratio") else []
         symbols = [symbols_of_rows(self._rows(tickers))] if self._rows_say("symbol") else []
+        more: list[dict[str, object]] = []
         for maps in self._maps.values():
             symbols.append(maps.symbols(wanted))
-            found.append(self._lean_actions(maps, tickers))
+            more += self._lean_actions(maps, tickers)
         params, folder = self.params, self.folder
         declared = read_declared(folder, params.actions, read_actions)
         instruments = read_declared(folder, params.instruments, read_instruments)
@@ -96,7 +98,7 @@ class FilesSource:
         uses = uses.filter(pc.or_(_in(uses["ticker"], wanted), _in(uses["symbol"], wanted)))
         # A declared table names tickers, where what is wanted may be symbols.
         wanted |= set(uses["ticker"].drop_null().to_pylist())
-        actions = merged_actions(found, declared)
+        actions = merged_actions(found, declared, more)
         parts = {"actions": actions.filter(_in(actions["ticker"], wanted)), "symbols": uses}
         if instruments is not None:
             parts["instruments"] = instruments.filter(_in(instruments["ticker"], wanted))
@@ -122,20 +124,20 @@ class FilesSource:
         names = {"symbol"} if what == "symbol" else {"split_ratio", "dividend"}
         return any(names & set(file.shape.columns) for file in self._files)
 
-    def _lean_actions(self, maps: LeanMaps, tickers: Sequence[str]) -> pa.Table:
+    def _lean_actions(self, maps: LeanMaps, tickers: Sequence[str]) -> list[dict[str, object]]:
         rows = self._rows(tickers)
         found: list[dict[str, object]] = []
         for ticker in sorted(set(tickers)):
             mine = rows.filter(pc.equal(rows["ticker"], ticker))["session_date"].drop_null()
             found += maps.actions(ticker, sorted(set(mine.to_pylist())))
-        return merged_actions([], None, found)
+        return found
 
     @cached_property
     def _files(self) -> list[BarFile]:
         names = sorted(self._stamps)
         params = self.params
         tables = (params.actions, params.instruments, params.symbols, params.expectations)
-        declared = {self.folder.below(name) for name in tables if name}
+        declared = {DESCRIPTION, *(self.folder.below(name) for name in tables if name)}
         names = [
             name for name in names
             if name not in declared and not matches(name, *params.ignore)

@@ -117,7 +117,7 @@ class LeanMaps:
             place = bisect_right(sessions, before.last)
             if place in (0, len(sessions)):
                 continue  # before the first bar, or not in effect yet
-            effect = {"ticker": ticker, "effect_date": sessions[place]}
+            effect = {"ticker": ticker, "effect_date": sessions[place], "where": name}
             if after.split != before.split:
                 ratio = _simple(after.split / before.split)
                 found.append({**effect, "kind": "split", "value": ratio})
