@@ -64,6 +64,13 @@ def test_a_mark_of_an_editor_is_no_part_of_it(tmp_path: Path):
     assert read_description(at(tmp_path)) == {"calendar": "XBOM"}
 
 
+def test_a_format_that_is_wrong_is_not_told_of_twice(tmp_path: Path):
+    (tmp_path / "source.toml").write_text("[[formats]]\nencoding = 'rot13'\n")
+    with pytest.raises(SettingsError, match=r"'rot13' is no encoding") as refused:
+        read_description(at(tmp_path))
+    assert "at least 1 item" not in str(refused.value)
+
+
 def test_a_description_that_is_no_file_is_not_passed_over(tmp_path: Path):
     (tmp_path / "source.toml").symlink_to("elsewhere.toml")
     with pytest.raises(SourceError, match=r"source\.toml: is a .*leads nowhere, expected a file"):

@@ -167,6 +167,16 @@ def test_a_file_without_a_row_is_still_looked_at(tmp_path: Path, name: str):
     assert any("no column reads as dates" in doubt for doubt in proposal.doubts)
 
 
+def test_tickers_that_a_spreadsheet_may_have_made_are_a_doubt(tmp_path: Path):
+    names = ["1-Mar", "Mar-01", "1.00E+05", "TRUE", "#N/A", "AAPL", "BRK-B", "0700.HK"]
+    rows = [f"{name},{line}" for line in lines("%Y-%m-%d") for name in names]
+    (tmp_path / "all.csv").write_text("\n".join([f"ticker,{HEADER}", *rows]))
+    (told,) = [doubt for doubt in proposed(tmp_path).doubts if "spreadsheet" in doubt]
+    assert "'1-Mar', 'Mar-01', '1.00E+05': a" in told
+    (tmp_path / "all.csv").write_text("\n".join([f"ticker,{HEADER}", *rows[5::8], *rows[6::8]]))
+    assert not any("spreadsheet" in doubt for doubt in proposed(tmp_path).doubts)
+
+
 @pytest.mark.parametrize("ends", ["\r", "\r\n"])
 def test_lines_may_end_as_on_any_machine(tmp_path: Path, ends: str):
     (tmp_path / "A.csv").write_bytes(ends.join([HEADER, *lines("%Y-%m-%d")]).encode())

@@ -66,10 +66,14 @@ def _checked(values: dict[str, Any], where: str) -> SourceParams:
     try:
         return SourceParams.model_validate(values)
     except ValidationError as error:
+        found = error.errors()
+        # A list whose items are wrong is called too short besides: its items say why.
+        within = {item["loc"][0] for item in found if len(item["loc"]) > 1}
         lines = [
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} "
             f"(found {str(item.get('input'))[:80]!r})"
-            for item in error.errors()
+            for item in found
+            if not (item["type"] == "too_short" and item["loc"][0] in within)
         ]
         raise SettingsError(
             f"{where}: {'; '.join(lines)}: correct these fields; docs/files.md has all of them"

@@ -51,6 +51,10 @@ _NAMES = {
     "dividend": ("dividend", "dividends", "ex_dividend", "ex-dividend"),
 }
 
+_SPREADSHEET = re.compile(
+    r"\d{1,2}-[A-Za-z]{3}|[A-Za-z]{3}-\d{2}|\d(\.\d+)?E[+-]?\d+|TRUE|FALSE|#[A-Z0-9/]+[!?A]?"
+)
+
 
 def inspect_file(folder: Folder, name: str) -> Proposal:
     """Propose a format for one file.
@@ -213,6 +217,11 @@ def _ticker(
         else:
             first = f", the first {values[0]!r}" if values else ": it has no row"
             proposal.evidence.append(f"{len(values)} tickers{first}")
+            if odd := [value for value in values if value and _SPREADSHEET.fullmatch(value)]:
+                proposal.doubts.append(
+                    f"tickers such as {', '.join(map(repr, odd[:3]))}: a spreadsheet may have made "
+                    f"them of MAR1, 1E5 or an empty cell; compare with the vendor's own file"
+                )
             return
     proposal.format["ticker_from"] = "filename"
     plain = re.fullmatch(TICKER_PATTERN, stem) and "_" not in stem
