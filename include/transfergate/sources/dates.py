@@ -153,8 +153,14 @@ def _wall_clock(
 ) -> npt.NDArray[np.datetime64]:
     # What a clock there shows; NaT beyond the years that zones are known for.
     known = (utc > _EARLIEST) & (utc < _LATEST)
-    inside = pd.Series(np.where(known, utc, _EARLIEST)).dt.tz_localize("UTC")
-    local = inside.dt.tz_convert(zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    inside = np.where(known, utc, _EARLIEST).astype("datetime64[us]")
+    local = (
+        pd.Series(inside)
+        .dt.tz_localize("UTC")
+        .dt.tz_convert(zone)
+        .dt.tz_localize(None)
+        .to_numpy(dtype="datetime64[us]")
+    )
     return np.where(known, local, np.datetime64("NaT"))
 
 

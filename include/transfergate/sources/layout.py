@@ -64,7 +64,7 @@ def _widths(text: str, mark: str) -> list[int]:
 def _beginning(text: str, mark: str, usual: int) -> tuple[int, list[str]]:
     # Lines before the header, and its cells: a preamble has far fewer cells than the rows.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-    before, first = 0, []
+    before, first = 0, list[str]()
     for cells in reader:
         first = first or cells
         if len(cells) > max(1, usual // 2):
