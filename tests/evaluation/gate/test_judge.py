@@ -225,6 +225,17 @@ def test_a_bull_market_in_which_every_arm_is_long_is_no_promotion(judge_one, rng
     assert report["verdict"] == "REJECT_GUARDRAIL"
 
 
+@pytest.mark.parametrize("n_seeds", [3, 5, 7])
+def test_policies_that_buy_and_hold_are_not_stopped_by_rounding(judge_one, rng, n_seeds):
+    for _ in range(10):
+        market = 0.01 * (rng.normal(size=504) + 0.2)
+        scratch = 0.01 * (rng.normal(size=(n_seeds, 504)) - 0.3)
+        finetuned = np.tile(market, (n_seeds, 1))
+        report = judge_one({"finetuned": finetuned, "scratch": scratch, "buy_hold": market})
+        assert report["guards"]["buy_hold"]["passed"]
+        assert report["verdict"] == "PROMOTE"
+
+
 def test_absent_references_leave_their_guards_null(judge_one, better):
     guards = judge_one(better)["guards"]
     assert guards["flat"]["passed"] is True

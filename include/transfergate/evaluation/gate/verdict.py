@@ -177,13 +177,14 @@ _DESTROYED = (
 
 
 def _broken_guards(measured: Measurement, params: GateParams) -> list[str]:
+    """Which guards stop a promotion; the flat one also fails on ruin, which has its own words."""
     words = _BROKEN
     if params.zero_shot_guard == "evidence":
         words = {**_BROKEN, "zero_shot": _DESTROYED}
     reasons = [
         f"It beats the control, but {words[name].format(value=guard.value, limit=guard.limit)}."
         for name, guard in measured.guards.items()
-        if guard is not None and guard.value < guard.limit
+        if guard is not None and not guard.passed and guard.value < guard.limit
     ]
     if "finetuned" in measured.ruined:
         reasons.append("It beats the control, but ruin is never promoted.")
