@@ -1,12 +1,10 @@
 """``make screenshots``: docs/images anew.
 
-    python -m tests.browser.screenshots [--data FOLDER] [--config FILE] [--homes bars|planted|both]
-        [--home FOLDER] [--to FOLDER]
+    python -m tests.browser.screenshots [--data FOLDER] [--config FILE] [--home FOLDER]
+        [--to FOLDER] [--views NAMES]
 
-Two homes are photographed inside a real Airflow. In the first, ``make retrain`` has run on the
-sample source, or on the bars of FOLDER with the settings of FILE; where it has run already, nothing
-is made anew. In the second, left out by default and made anew each time, the planted market of the
-source ``synthetic`` shows what real bars may lack: a promotion asked for, approved, taken back.
+Photographed inside a real Airflow is a home in which ``make retrain`` has run on the sample source,
+or on the bars of FOLDER with the settings of FILE; where it has run already, nothing is made anew.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,16 +21,13 @@ from PIL import Image
 from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from tests.browser import views
-from tests.browser.asked import TRAINED, follow_to_the_question
 from tests.browser.person import Person, launch
 from tests.browser.views import View
 from transfergate import settings as settings_module
 from transfergate.orchestration import retrain
 from transfergate.orchestration.assets import BY_HAND, CHAIN
 from transfergate.orchestration.embedded import EmbeddedAirflow, settings_environment
-from transfergate.orchestration.follow import follow_chain
 from transfergate.orchestration.processes import interruptible
-from transfergate.orchestration.progress import Progress
 from transfergate.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,68 +38,37 @@ BY_ASSETS = {
     "TRANSFERGATE_SCHEDULES__RETRAIN": "asset",
 }
 _SESSIONS: dict[str, StorageState] = {}  # of one log-in each, by the Airflow's address
-WHY = "costs turned out higher than the record assumed"
 
 
 def main() -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="screenshots", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", help="folder of bar files instead of the sample source")
-    parser.add_argument("--config", type=Path, help="settings of the first home, as TOML")
+    parser.add_argument("--config", type=Path, help="settings of the home, as TOML")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "screenshots")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--homes", choices=("bars", "planted", "both"), default="bars")
     parser.add_argument("--views", help="names of pictures, comma separated; else all")
     options = parser.parse_args()
     interruptible()
     options.to.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        if options.homes != "planted":
-            photograph_bars(browser, options)
-        if options.homes != "bars":
-            photograph_planted(browser, options)
+        photograph(browser, options)
         browser.close()
     return 0
 
 
-def photograph_bars(browser: Browser, options: argparse.Namespace) -> None:
+def photograph(browser: Browser, options: argparse.Namespace) -> None:
     """Pictures of bars as they came: what the gate says of them is not chosen."""
     if options.config:
         os.environ["TRANSFERGATE_CONFIG"] = str(options.config.resolve())
-    settings = _at(options.home / "bars")
+    settings = _at(options.home)
     environment = settings_environment(settings) | BY_ASSETS
     if not (settings.artefact_root / "evaluations" / "latest.json").exists():
         conf = {"source": "files", "data": options.data} if options.data else {"source": "sample"}
         retrain.retrain(settings, environment, conf, sys.stdout)
     with _airflow(settings, environment) as airflow:
-        for view in _wanted(views.OF_BARS, options):
-            _take(browser, airflow, view, options.to)
-    os.environ.pop("TRANSFERGATE_CONFIG", None)
-
-
-def photograph_planted(browser: Browser, options: argparse.Namespace) -> None:
-    """Pictures of a promotion from the question to the rollback, on a planted market."""
-    home = options.home / "planted"
-    shutil.rmtree(home, ignore_errors=True)
-    settings = _at(home)
-    by_hand = BY_ASSETS | {"TRANSFERGATE_APPROVAL__BY": "human"}
-    with _airflow(settings, settings_environment(settings) | by_hand) as airflow:
-        for dag_id in CHAIN:
-            airflow.api.set_paused(dag_id, paused=False)
-        first = airflow.api.trigger(CHAIN[0], {"source": "synthetic"})
-        progress = Progress(sys.stdout)
-        runs = follow_to_the_question(airflow, first, progress)
-        for view in _wanted(views.OF_A_QUESTION, options):
-            _take(browser, airflow, view, options.to)
-        with _somebody(browser, airflow, views.OF_A_QUESTION[0]) as person:
-            person.answer("Approve")
-            follow_chain(airflow, TRAINED, runs[TRAINED], TRAINED, progress)
-        for view in _wanted(views.OF_A_CHAMPION, options):
-            _take(browser, airflow, view, options.to)
-        with _somebody(browser, airflow, views.OF_A_CHAMPION[0]) as person:
-            person.roll_back(views.PROMOTED, WHY)
-        for view in _wanted(views.OF_A_HISTORY, options):
+        for view in _wanted(views.VIEWS, options):
             _take(browser, airflow, view, options.to)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,8 +12,6 @@ from tests.browser.person import LAPTOP, PHONE, Person
 from transfergate.orchestration.assets import CHAIN
 
 TALL = {"width": 1366, "height": 1080}
-PROMOTED = "SHARED"
-"""The target of the planted market whose sources teach something true."""
 
 
 @dataclass(frozen=True)
@@ -87,32 +84,7 @@ def first_page(person: Person) -> None:
     person.page.get_by_test_id("ticker-row").first.wait_for()
 
 
-def question(person: Person) -> None:
-    """Airflow's dialog that asks for an answer."""
-    person.page.goto(person.url)
-    person.see_question()
-
-
-def lineage(person: Person) -> None:
-    """From a champion back to its bars, in Airflow's frame."""
-    pages = _open_champion(person)
-    pages.get_by_role("link", name="Lineage").click()
-    pages.get_by_test_id("lineage-graph").wait_for()
-
-
-def rollback(person: Person) -> None:
-    """What serves, what would, and why: the page that takes a champion back."""
-    pages = _open_champion(person)
-    pages.get_by_test_id("rollback-link").click()
-    pages.get_by_test_id("rollback-why").wait_for()
-
-
-def history(person: Person) -> None:
-    """Every move of one ticker's champion, in Airflow's frame."""
-    _open_champion(person).get_by_test_id("champion-history").wait_for()
-
-
-OF_BARS = (
+VIEWS = (
     View("overview", overview),
     View("report", report, TALL),
     View("curves-dark", curves, scheme="dark"),
@@ -123,13 +95,6 @@ OF_BARS = (
     View("lineage-phone-dark", descendants, PHONE, "dark"),
     View("overview-phone", first_page, PHONE),
 )
-OF_A_QUESTION = (View("overview-asked", overview), View("approval", question))
-OF_A_CHAMPION = (
-    View("report-planted", report, TALL),
-    View("lineage", lineage),
-    View("rollback", rollback),
-)
-OF_A_HISTORY = (View("champion", history),)
 
 
 def _framed(person: Person, section: str = "Overview") -> FrameLocator:
@@ -151,13 +116,6 @@ def _open_batch(person: Person) -> FrameLocator:
     pages = _framed(person, "Data quality")
     pages.get_by_test_id("batch-link").first.click()
     pages.get_by_test_id("batch-counts").wait_for()
-    return pages
-
-
-def _open_champion(person: Person) -> FrameLocator:
-    pages = _framed(person, "Champions")
-    pages.get_by_test_id("champions-table").get_by_role("link", name=PROMOTED).click()
-    pages.get_by_role("heading", level=1, name=re.compile(PROMOTED)).wait_for()
     return pages
 
 
