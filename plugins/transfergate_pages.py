@@ -23,7 +23,7 @@ class TransfergatePages(AirflowPlugin):
 
     external_views = [  # noqa: RUF012 - Airflow reads a plain class attribute
         {
-            "name": "Transfergate",
+            "name": "Transfer",  # Airflow's bar cuts longer words
             "href": f"{BASE}/transfergate/",
             "destination": "nav",
             "url_route": "transfergate",

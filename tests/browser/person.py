@@ -167,41 +167,13 @@ class Person:
         """Go to a section of our pages by Airflow's navigation bar, then by ours."""
         if "/plugin/" in self.page.url:  # there already: the link would leave the frame as it is
             self.see_dags()
-        self.page.get_by_role("link", name="Transfergate").first.click()
+        self.page.get_by_role("link", name="Transfer").first.click()
         navigation = self.frame.get_by_role("navigation", name="Transfergate")
         navigation.get_by_role("link", name=section).click()
         expect(
             navigation.get_by_role("link", name=section), f"{section} is marked as current"
         ).to_have_attribute("aria-current", "page")
         return self.frame
-
-    def answer(self, word: str) -> str:
-        """Answer Airflow's question, where the overview leads to; returns what was asked."""
-        question = self.see_question()
-        asked = question.inner_text()
-        with self.page.expect_response(_answers_a_question) as answer:
-            question.get_by_role("button", name=word).click()
-        assert answer.value.ok, answer.value.text()
-        self.page.keyboard.press("Escape")
-        expect(question).to_be_hidden()
-        return asked
-
-    def see_question(self) -> Locator:
-        """Go from the overview to the dialog in which Airflow asks."""
-        self.see_pages().get_by_test_id("approval-link").first.click()
-        question = self.page.get_by_role("dialog")
-        question.get_by_role("button", name="Approve").wait_for()
-        return question
-
-    def roll_back(self, ticker: str, why: str) -> None:
-        """Take a ticker's champion back on its page."""
-        pages = self.see_pages("Champions")
-        pages.get_by_test_id("champions-table").get_by_role("link", name=ticker).click()
-        pages.get_by_test_id("rollback-link").click()
-        pages.get_by_test_id("rollback-why").fill(why)
-        pages.get_by_test_id("rollback-confirm").click()
-        outcome = pages.get_by_test_id("rollback-outcome")
-        expect(outcome).to_contain_text("Rolled back", timeout=2 * PATIENCE)
 
     @property
     def frame(self) -> FrameLocator:
@@ -225,11 +197,6 @@ def wait_until(what: str, ready: Callable[[], Any], seconds: float = PATIENCE / 
             raise TimeoutError(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.5)
     return answer
-
-
-def _answers_a_question(answer: Response) -> bool:
-    path = urlsplit(answer.url).path
-    return answer.request.method == "PATCH" and path.endswith("/hitlDetails")
 
 
 def _creates_a_run(answer: Response) -> bool:

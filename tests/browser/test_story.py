@@ -125,6 +125,13 @@ def test_before_anything_has_run_the_overview_says_what_to_do(person: Person) ->
     person.page.wait_for_url(f"**/dags/{CHAIN[0]}")
 
 
+def test_the_name_in_the_navigation_bar_is_not_cut(person: Person) -> None:
+    entry = person.page.get_by_role("link", name="Transfer").first
+    parts = "link => [link, ...link.querySelectorAll('*')]"
+    widths = entry.evaluate(f"{parts}.map(one => [one.scrollWidth, one.clientWidth])")
+    assert all(needed <= there for needed, there in widths if there), widths
+
+
 def test_a_nonsense_value_is_refused_in_the_form(person: Person, airflow: EmbeddedAirflow) -> None:
     form = person.open_form(CHAIN[0], "What")
     form.get_by_placeholder("each string on a new line").fill("no such ticker!")

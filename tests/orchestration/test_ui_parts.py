@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from transfergate.orchestration.ui.markup import Html, airflow_link, attributes, element, html, link
+from transfergate.orchestration.ui.markup import (
+    Html,
+    airflow_link,
+    attributes,
+    badge,
+    element,
+    html,
+    link,
+)
 from transfergate.orchestration.ui.shell import page
 from transfergate.orchestration.ui.table import Cell, Column, Row, table
 
@@ -27,6 +35,10 @@ def test_attributes_are_escaped_and_absent_ones_left_out():
 @pytest.mark.parametrize("build", [link, airflow_link])
 def test_links_escape_both_parts(build):
     assert EVIL not in build(EVIL, EVIL)
+
+
+def test_a_sign_stays_beside_its_word():
+    assert badge("promote", "good", "✔").count("✔</span>\u00a0promote") == 1
 
 
 def test_a_page_escapes_its_title_and_body_and_marks_where_one_is():

@@ -132,7 +132,7 @@ def test_nothing_outside_the_folders_is_served(admin, path):
 def test_the_page_is_in_the_navigation_bar(airflow):
     plugins = airflow.api.plugins()
     views = [view for plugin in plugins for view in plugin["external_views"]]
-    assert "Transfergate" in [view["name"] for view in views]
+    assert "Transfer" in [view["name"] for view in views]
 
 
 def test_a_run_has_a_tab_about_what_it_made(airflow):

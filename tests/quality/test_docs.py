@@ -184,6 +184,13 @@ def test_what_a_data_folder_says_of_its_own_expectations_is_text(clean, tmp_path
         column = "ticker"
         value_set = ["{evil}"]
         severity = "warning"
+        [[expectations]]
+        expectation = "ExpectColumnValuesToBeBetween"
+        rule = "dear"
+        column = "close"
+        min_value = 1
+        tickers = ["{evil}"]
+        severity = "warning"
         """,
         "x.toml",
     )

@@ -14,7 +14,7 @@ from transfergate.registry.records import Records
 from transfergate.settings import Settings
 from transfergate.steps.standing import source_standings, ticker_standings
 from transfergate.storage import ArtefactStore
-from transfergate.storage.recall import Recall
+from transfergate.storage.recall import TRUSTED_SECONDS, Recall
 from transfergate.storage.s3 import Bucket
 
 DAY = datetime(2024, 4, 1, tzinfo=UTC)
@@ -101,6 +101,40 @@ def test_a_pointer_that_moves_is_seen_by_the_next_request(publish):
     Made.of(opened("other")).evaluation("e2", "f1", {"T05": {"verdict": "INVALID"}})
     latest = Records(store, recall).latest()
     assert (latest["T05"].verdict, latest["T06"].verdict) == ("INVALID", "PROMOTE")
+
+
+def test_a_write_once_record_is_believed_for_a_while_then_read_again(tmp_path):
+    """As after a restore under a running process: another batch under the same id."""
+    now = [0.0]
+    made = Made(tmp_path)
+    made.batch("b1", "2024-03-28T20:00:00+00:00")
+    recall = Recall(made.store, lambda: now[0])
+
+    def known_at() -> str:
+        (batch,) = Records(made.store, recall).batches()
+        return batch.known_at
+
+    assert known_at() == "2024-03-28T20:00:00+00:00"
+    made.batch("b1", "2024-05-01T20:00:00+00:00")
+    now[0] = TRUSTED_SECONDS - 1
+    assert known_at() == "2024-03-28T20:00:00+00:00"
+    now[0] = TRUSTED_SECONDS
+    assert known_at() == "2024-05-01T20:00:00+00:00"
+
+
+def test_answers_are_bounded_and_the_longest_unasked_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("transfergate.storage.recall.MOST", 3)
+    made = Made(tmp_path)
+    for number in range(4):
+        made.write(f"x/{number}.json", number)
+    recall = Recall(made.store)
+    for number in (0, 1, 2, 0, 3):
+        assert recall.pick(f"x/{number}.json", plain_number) == number
+    assert [key for key, _ in recall._kept] == ["x/2.json", "x/0.json", "x/3.json"]
+
+
+def plain_number(content: int) -> int:
+    return content
 
 
 def test_a_row_that_was_written_over_is_read_again(tmp_path):

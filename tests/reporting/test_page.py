@@ -165,9 +165,30 @@ def test_budgets_and_looks_and_the_cost_of_the_foundation_are_shown(two):
     assert "403,200" in text
     assert "403,199" in text
     assert "budget parity failed" in text
-    assert "alpha spent 0.175" in text
-    assert "2026-01-05" in text
+    assert "error rate spent so far 0.175" in text
+    assert "look: next session 2026-01-05" in text, "one that has no words yet"
     assert "3,000 environment steps and 7 updates (1,500 steps for each" in text
+
+
+def test_pictures_stand_before_numbers_and_the_rule_after_both(two):
+    evaluation, series = two
+    evaluation["tickers"]["BBB"]["looks"] = {"state": "repeated", "number": 1, "per_year": 2}
+    for arm in series["BBB"]["arms"].values():
+        arm["position"] = [0.5 for _ in arm["equity"]]
+    page = evaluation_page(evaluation, series)
+    own = page.partition('id="t1"')[2]
+    places = [own.index(text) for text in ("Equity", "Position", "<dt>standard error", "Sortino")]
+    assert places == sorted(places)
+    assert page.index("Sortino") < page.index("Rule: evidence")
+    position = own.partition("Position after each open")[2].partition("</figure>")[0]
+    assert re.findall(r'class="curve (\w+)"', position) == ["finetuned", "scratch"]
+    facts = own.partition('class="facts"')[2].partition("</dl>")[0]
+    named = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", facts)[-3:]
+    assert named == [
+        ("looks so far", "1"),
+        ("this look", "not counted: the last verdict stands"),
+        ("looks planned a year", "2"),
+    ]
 
 
 def test_intervals_are_drawn_raw_and_shrunken_in_a_pool(judged):

@@ -20,11 +20,13 @@ from transfergate.quality.report import QUARANTINE_SCHEMA, findings_of, report_o
 from transfergate.quality.rows import JudgedRows
 from transfergate.quality.suite import BarValues, BatchContext
 from transfergate.quality.validation import validate_frame, validate_portions
-from transfergate.quality.verdicts import Validation
+from transfergate.quality.verdicts import BATCH_REFUSED, TICKER_LIMIT, Validation
 
 __all__ = [
+    "BATCH_REFUSED",
     "NO_TICKER",
     "QUARANTINE_SCHEMA",
+    "TICKER_LIMIT",
     "BarValues",
     "BatchContext",
     "DeclaredExpectation",

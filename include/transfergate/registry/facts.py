@@ -174,6 +174,30 @@ def pointer_of(content: dict[str, Any]) -> str:
     return name
 
 
+def origin_key(evaluation_id: str) -> str:
+    """Object that says whence an evaluation came."""
+    return f"evaluations/{evaluation_id}/origin.json"
+
+
+def origin_of(content: Any) -> dict[str, Any]:
+    """When, by which DAG run and where in MLflow, of an ``origin.json``.
+
+    Raises:
+        RegistryError: If a field is not what it should be.
+    """
+    if not isinstance(content, dict):
+        raise RegistryError("it is no object")
+    for name in ("judged_at", "dag_id", "run_id"):
+        if not isinstance(content.get(name), str | None):
+            raise RegistryError(f"its field {name!r} is {content[name]!r}, expected text")
+    when = content.get("judged_at")
+    if when is not None and datetime.fromisoformat(when).tzinfo is None:
+        raise RegistryError(f"its time {when!r} has no offset")
+    if not isinstance(content.get("mlflow") or {}, dict):
+        raise RegistryError("its field 'mlflow' is no object")
+    return content
+
+
 def _judgement(name: str, foundation: str, ticker: str, report: dict[str, Any]) -> Judgement:
     looks = report.get("looks") or {}
     control = (report.get("control") or {}).values()

@@ -21,6 +21,8 @@ from transfergate.registry.facts import (
     foundation_of,
     judgements_of,
     landing_of,
+    origin_key,
+    origin_of,
     plain,
     pointer_of,
     sessions_of,
@@ -128,7 +130,10 @@ class Records:
         return self.read([key], judgements_of, {key: named_by}).get(key, {})
 
     def latest(self) -> dict[str, Judgement]:
-        """Of each ticker what the evaluation said that judged it last."""
+        """Of each ticker what the evaluation said that judged it last.
+
+        Where a pointer names one that lacks its ticker, the newest that has it speaks.
+        """
         return self._judged(self.store.versions(LATEST))
 
     def latest_of(self, ticker: str) -> Judgement | None:
@@ -207,13 +212,33 @@ class Records:
             self.note(_verdicts(name), FileNotFoundError(), named[_verdicts(name)])
         told = self.read([_verdicts(x) for x in sorted(set(pointed.values()) & there)],
                          judgements_of, named)  # fmt: skip
-        found = {}
+        found, lacking = {}, set()
         for key, name in pointed.items():
             ticker = key.removeprefix(f"{LATEST}/").removesuffix(".json")
-            judgement = told.get(_verdicts(name), {}).get(ticker)
-            if judgement is not None:
-                found[ticker] = judgement
-        return found
+            judgements = told.get(_verdicts(name))
+            if judgements is None:  # broken, and noted: what it said is not known
+                continue
+            if ticker in judgements:
+                found[ticker] = judgements[ticker]
+                continue
+            self.note(key, RegistryError(f"it names evaluation {name}, which lacks {ticker}"))
+            lacking.add(ticker)
+        return found | (self._newest(lacking) if lacking else {})
+
+    def _newest(self, tickers: Collection[str]) -> dict[str, Judgement]:
+        """What the newest evaluation that judged it said of each of some tickers."""
+        told = {one[0].evaluation_id: one for one in self.evaluations() if one}
+        origins = self.read([origin_key(name) for name in told], origin_of, absent="")
+
+        def judged_at(name: str) -> tuple[str, str]:  # those of unknown time are the oldest
+            return origins.get(origin_key(name), {}).get("judged_at") or "", name
+
+        return {
+            one.ticker: one
+            for name in sorted(told, key=judged_at)
+            for one in told[name]
+            if one.ticker in tickers
+        }
 
     def _histories(self, versions: Mapping[str, str | None]) -> dict[str, list[ChampionRow]]:
         keys = {

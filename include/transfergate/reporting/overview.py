@@ -127,11 +127,18 @@ def forest_words(pooled: bool, limit: float) -> str:
         if pooled
         else ""
     )
+    chances = (
+        "Pr(better) and Pr(worse): how probable it is that the true difference lies above that "
+        "band, or below."
+        if pooled
+        else "p promote and p reject: how often chance alone would look as good, or as bad."
+    )
     return (
         "Δ is the Sharpe ratio of the fine-tuned policies less that of the from-scratch control, "
         f"error its standard error; each line is its 90 % interval.{shrunken} Inside the grey "
-        f"band, ±{limit:g}, a difference would not matter. Detectable: the true difference that "
-        "such a record, judged by itself, finds four times in five. What leaves the picture is cut."
+        f"band, ±{limit:g}, a difference would not matter. {chances} Detectable: the true "
+        "difference that such a record, judged by itself, finds four times in five. Intervals "
+        "that leave the picture are cut off."
     )
 
 

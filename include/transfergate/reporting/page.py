@@ -55,22 +55,28 @@ def evaluation_page(evaluation: Mapping[str, Any], charts: Mapping[str, Charts])
         f'<meta name="color-scheme" content="light dark">'
         f"<title>Does pre-training help? {escape(name)}</title><style>{style()}</style>"
         f'</head><body><a class="skip" href="#all">Skip to the tickers</a><header>'
-        f"<h1>Does pre-training help?</h1><p class='note'>{origin(evaluation)}</p></header><main>"
+        f"<h1>Does pre-training help?</h1><p class='note'>{question(evaluation)}</p></header><main>"
         f"{summary(evaluation, links)}{forest(evaluation, anchors)}"
         f'<section aria-labelledby="each"><h2 id="each">Ticker by ticker</h2>'
-        f'<p class="note" id="chosen" hidden></p>{sections}</section></main>'
+        f'<p class="note" id="chosen" hidden></p>{sections}</section>'
+        f'<section aria-labelledby="origin"><h2 id="origin">Where this came from</h2>'
+        f'<p class="note">{origin(evaluation)}</p></section></main>'
         f"<script>{asset('page.js')}</script></body></html>\n"
     )
 
 
-def origin(evaluation: Mapping[str, Any]) -> str:
-    """What was compared, by which rule, and where it came from, as HTML."""
-    parts = [
+def question(evaluation: Mapping[str, Any]) -> str:
+    """What was compared, as HTML."""
+    return (
         f"{count(len(evaluation['tickers']), 'ticker')}: policies fine-tuned from a foundation "
         f"against policies trained from scratch with the same budget, net of costs, on sessions "
-        f"that neither had seen.",
-        _rule(evaluation["config"]),
-    ]
+        f"that neither had seen."
+    )
+
+
+def origin(evaluation: Mapping[str, Any]) -> str:
+    """By which rule it was judged, and where it came from, as HTML."""
+    parts = [_rule(evaluation["config"])]
     if evaluation.get("evaluation_id"):
         parts.append(f"Evaluation {escape(evaluation['evaluation_id'])}.")
     if evaluation.get("foundation_version"):

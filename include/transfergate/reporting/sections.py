@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergate.evaluation.ledger import REQUIRED_ARMS
 from transfergate.reporting import tables
 from transfergate.reporting.charts import Charts
 from transfergate.reporting.figures import figures
@@ -18,6 +19,8 @@ from transfergate.reporting.series import ARM_LABELS
 from transfergate.reporting.svg import line_chart
 from transfergate.reporting.words import (
     HEADLINES,
+    LOOK_STATES,
+    LOOK_WORDS,
     VERDICT_WORDS,
     chance,
     detectable,
@@ -60,8 +63,8 @@ def section(
     return (
         f'<details class="ticker" id="{anchor}"{" open" if is_open else ""}><summary><h3>'
         f"{escape(ticker)}</h3> {verdict(name, VERDICT_WORDS[name])} {short}</summary>"
-        f"{account(report, delta_min)}{facts(report)}{_curves(ticker, charts, points)}"
-        f"{numbers(report)}</details>"
+        f"{account(report, delta_min)}{_curves(ticker, charts, points)}"
+        f"<h4>The numbers</h4>{facts(report)}{numbers(report)}</details>"
     )
 
 
@@ -123,14 +126,21 @@ def _looks(looks: object) -> list[tuple[str, str]]:
     """What is recorded about repeated looks, whatever it holds."""
     if not isinstance(looks, Mapping):
         return [] if looks is None else [("look", str(looks))]
-    plain = [(k, v) for k, v in looks.items() if isinstance(v, str | int | float)]
-    return [
-        (
-            f"look: {str(key).replace('_', ' ')}",
-            number(value, 3) if isinstance(value, float) else str(value),
-        )
-        for key, value in plain
+    known = [(words, looks[key]) for key, words in LOOK_WORDS.items() if key in looks]
+    known += [
+        (f"look: {key}".replace("_", " "), value)
+        for key, value in looks.items()
+        if key not in LOOK_WORDS
     ]
+    return [
+        (words, _plain(value)) for words, value in known if isinstance(value, str | int | float)
+    ]
+
+
+def _plain(value: str | float) -> str:
+    if isinstance(value, float):
+        return number(value, 3)
+    return LOOK_STATES.get(str(value), str(value))
 
 
 def _pair(report: Report, left: str, right: str) -> str:
@@ -158,7 +168,10 @@ def _curves(ticker: str, charts: Charts | None, points: int) -> str:
 
 def _over_time(charts: Charts, kind: str) -> Curves:
     days = np.array(charts["sessions"], dtype="datetime64[D]")
-    every = {arm: own[kind] for arm, own in charts["arms"].items() if own[kind] is not None}
+    # Positions of all arms at once are a thicket: the two that are compared are drawn.
+    arms = REQUIRED_ARMS if kind == "position" else tuple(charts["arms"])
+    found = {arm: charts["arms"][arm][kind] for arm in arms if arm in charts["arms"]}
+    every = {arm: values for arm, values in found.items() if values is not None}
     return {arm: _known(days, values) for arm, values in every.items()}
 
 

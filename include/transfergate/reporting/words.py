@@ -54,6 +54,27 @@ BUDGET_WORDS = {
     "collapsed": "seeds flat throughout validation, of these",
     "flat_in_test": "seeds flat throughout test, of these",
 }
+LOOK_STATES = {
+    "look": "counted",
+    "repeated": "not counted: the last verdict stands",
+    "refused": "refused: no error rate is left",
+}
+LOOK_WORDS = {
+    "number": "looks so far",
+    "state": "this look",
+    "in_year": "looks within a year",
+    "per_year": "looks planned a year",
+    "level": "error rate of a look",
+    "threshold": "Pr(better) asked for",
+    "alpha_spent": "error rate spent so far",
+    "alpha_spent_year": "of it within a year",
+    "new_sessions": "sessions no look had seen",
+    "next_admissible_sessions": "sessions to the next look",
+    "next_admissible_date": "next look, about",
+    "evaluation": "verdict of evaluation",
+    "candidate": "which judged candidate",
+}
+"""In the order in which reports list what is known of looks."""
 SLICE_WORDS = {
     ("volatility", "low"): "calm market",
     ("volatility", "high"): "volatile market",

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from transfergate.errors import RegistryError
 from transfergate.evaluation.ledger import Ledger
 from transfergate.registry import Registry
+from transfergate.registry.facts import origin_key
 from transfergate.reporting import ArmSeries, Charts, chart_data, evaluation_page
 from transfergate.storage import ArtefactStore, json_bytes
 
@@ -84,25 +84,6 @@ def unpack_charts(content: bytes) -> Charts:
     return charts
 
 
-def origin_of(content: Any) -> dict[str, Any]:
-    """When, by which DAG run and where in MLflow, of an ``origin.json``.
-
-    Raises:
-        RegistryError: If a field is not what it should be.
-    """
-    if not isinstance(content, dict):
-        raise RegistryError("it is no object")
-    for name in ("judged_at", "dag_id", "run_id"):
-        if not isinstance(content.get(name), str | None):
-            raise RegistryError(f"its field {name!r} is {content[name]!r}, expected text")
-    when = content.get("judged_at")
-    if when is not None and datetime.fromisoformat(when).tzinfo is None:
-        raise RegistryError(f"its time {when!r} has no offset")
-    if not isinstance(content.get("mlflow") or {}, dict):
-        raise RegistryError("its field 'mlflow' is no object")
-    return content
-
-
 def report_key(evaluation_id: str) -> str:
     """Object that holds an evaluation's self-contained report."""
     return f"evaluations/{evaluation_id}/report.html"
@@ -111,11 +92,6 @@ def report_key(evaluation_id: str) -> str:
 def charts_key(evaluation_id: str, number: int) -> str:
     """Object with the numbers of one ticker's charts."""
     return f"evaluations/{evaluation_id}/charts/{number:05d}.json.gz"
-
-
-def origin_key(evaluation_id: str) -> str:
-    """Object that says whence an evaluation came."""
-    return f"evaluations/{evaluation_id}/origin.json"
 
 
 def _records(

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from transfergate.evaluation.lookbook import LookBook
+from transfergate.registry.facts import origin_key
 from transfergate.registry.history import Promotion, stack_of
 from transfergate.registry.lineage import holds
 from transfergate.registry.records import Batch, CandidateRecord, Records
 from transfergate.settings import RetentionParams
 from transfergate.steps.evaluations import LATEST
-from transfergate.steps.keeping import origin_key
 from transfergate.storage import ArtefactStore, json_bytes
 
 USES = "uses"

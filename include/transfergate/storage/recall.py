@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
@@ -12,6 +13,11 @@ from transfergate.storage.artefacts import ArtefactStore
 
 MOST = 20_000
 """So many answers are kept; the ones that were asked for longest ago go first."""
+TRUSTED_SECONDS = 900.0
+"""So long an answer from a write-once object is given without a look at it: where a home was put
+back to an earlier state under a running process, the same key may hold another object."""
+
+_WRITTEN_ONCE = ""  # stands for the version of an object that should have no other
 
 Picked = TypeVar("Picked")
 Pick = Callable[[Any], Picked]
@@ -38,11 +44,13 @@ class Recall:
 
     Args:
         store: Where the objects are.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, store: ArtefactStore) -> None:
+    def __init__(self, store: ArtefactStore, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
-        self._kept: OrderedDict[tuple[str, object], tuple[str | None, Any]] = OrderedDict()
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, object], tuple[str, float, Any]] = OrderedDict()
         self._lock = Lock()
 
     def pick(self, key: str, pick: Pick[Picked]) -> Picked:
@@ -66,14 +74,15 @@ class Recall:
         """What ``pick`` takes from each of many objects; those not kept are read at once.
 
         Args:
-            keys: Of write-once objects; or of any, with their versions as ``store.versions`` has
-                them: an answer is kept until the version is another one.
+            keys: Of write-once objects: an answer is kept for ``TRUSTED_SECONDS``; or of any,
+                with their versions as ``store.versions`` has them: an answer is kept until the
+                version is another one.
             pick: A function of the module's level.
 
         Returns:
             Answers, and why others are missing; what failed is read again the next time.
         """
-        versions = keys if isinstance(keys, Mapping) else dict.fromkeys(keys, "")
+        versions = keys if isinstance(keys, Mapping) else dict.fromkeys(keys, _WRITTEN_ONCE)
         known = self._known(versions, pick)
         answers: Answers[Picked] = Answers()
         missing = [key for key in versions if key not in known]
@@ -115,17 +124,21 @@ class Recall:
         self, versions: Mapping[str, str | None], pick: Callable[..., Picked]
     ) -> dict[str, Picked]:
         found = {}
+        oldest = self._clock() - TRUSTED_SECONDS
         with self._lock:
             for key, version in versions.items():
                 kept = self._kept.get((key, pick))
-                if kept is not None and kept[0] == version is not None:
-                    self._kept.move_to_end((key, pick))
-                    found[key] = kept[1]
+                if kept is None or version is None or kept[0] != version:
+                    continue
+                if version == _WRITTEN_ONCE and kept[1] <= oldest:
+                    continue
+                self._kept.move_to_end((key, pick))
+                found[key] = kept[2]
         return found
 
     def _keep(self, name: tuple[str, object], version: str, picked: Any) -> None:
         with self._lock:
-            self._kept[name] = (version, picked)
+            self._kept[name] = (version, self._clock(), picked)
             while len(self._kept) > MOST:
                 self._kept.popitem(last=False)
 

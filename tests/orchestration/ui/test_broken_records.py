@@ -147,6 +147,24 @@ def test_an_evaluation_that_a_pointer_names_but_is_gone_is_named(made, pages):
     assert "not judged" in pages.get("/").text
 
 
+def test_a_pointer_to_an_evaluation_without_the_ticker_gives_way_to_the_newest_that_has_it(
+    made, pages
+):
+    for name, judged_at, verdict in (
+        ("e0", "2024-04-03T00:00:00+00:00", "REJECT_GUARDRAIL"),
+        ("e3", "2024-04-02T00:00:00+00:00", "INVALID"),
+    ):
+        made.evaluation(name, "f1", {"BBB": {"verdict": verdict}})
+        made.write(f"evaluations/{name}/origin.json", {"judged_at": judged_at})
+    made.evaluation("e4", "f1", {"AAA": {"verdict": "PROMOTE"}})
+    made.write("evaluations/latest/BBB.json", {"evaluation_id": "e4"})
+    overview = pages.get("/").text
+    assert "not judged" not in overview
+    assert "e0?ticker=BBB" in overview, "judged last, whatever its name"
+    assert "names evaluation e4, which lacks BBB" in concerns(overview)[0]
+    assert "guard failed" in pages.get("/champions/BBB").text
+
+
 def test_what_serves_is_not_guessed_from_half_a_history(made, pages):
     made.store.discard("champions/AAA/000001.json")
     overview, champion = pages.get("/").text, pages.get("/champions/AAA").text

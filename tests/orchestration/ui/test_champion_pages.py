@@ -55,6 +55,13 @@ def test_a_champion_made_by_hand_says_why_and_that_there_is_no_report(made):
     assert "<dt>Evidence</dt><dd>none</dd>" in told
 
 
+def test_a_long_reason_has_a_row_of_its_own(made):
+    why = "Sharpe 5.40 fine-tuned against 3.10 from scratch: a difference of +2.30."
+    ChampionHistory(made.store).promote("BBB", "b1", who="anna", when=NOW, why=why, forced=True)
+    shown = champions.champion("BBB")
+    assert f'<div class="whole"><dt>Why</dt><dd>{why}</dd></div></dl>' in shown
+
+
 def test_only_a_person_starts_a_rollback():
     def after(dag_id):
         return overview._dag_row(DagState(dag_id, known=True))[3]

@@ -6,10 +6,12 @@ import base64
 import csv
 import html
 import io
+import json
 import re
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
@@ -176,6 +178,33 @@ def test_the_quarantine_shows_rows_as_received_and_filters_them(client, installe
     assert SCRIPT not in mine.text
     none = look(client, f"batches/{loaded}/quarantine?ticker=NOBODY")
     assert "No quarantined row fits" in none.text
+
+
+def test_the_quarantine_counts_its_rows_by_reason_and_each_count_filters(client, installed):
+    settings, loaded, _ = installed
+    store = settings.artefact_root / "batches" / loaded
+    report = json.loads((store / "validation.json").read_text())
+
+    def counted(query=""):
+        page = client.get(f"batches/{loaded}/quarantine{query}").text
+        part = page.partition('data-testid="reason-counts"')[2].partition("</nav>")[0]
+        shown = re.findall(r'<a href="([^"]+)"([^>]*)><code>(\w+)</code></a> ([\d,]+)', part)
+        return {name: (int(n), html.unescape(href), more) for href, more, name, n in shown}
+
+    every = counted()
+    told = {one["rule"]: one["rows"] for one in report["quarantined_by_rule"]}
+    assert {name: rows for name, (rows, *_) in every.items()} == told
+    assert [rows for rows, *_ in every.values()] == sorted(told.values(), reverse=True)
+    for name, (rows, href, more) in every.items():
+        assert "title=" in more, f"what {name} means, in words"
+        found = look(client, href.removeprefix("/transfergate/"))
+        assert len(found.testid("quarantine-row")) == rows
+        assert [a["href"] for tag, a in found.tags if "aria-current" in a and tag == "a"
+                and "reason=" in a["href"]] == [href], name  # fmt: skip
+    (own,) = [one for one in report["quarantined_by_ticker"] if one["ticker"] == SCRIPT]
+    mine = counted(f"?{urlencode({'ticker': SCRIPT})}")
+    assert {name: rows for name, (rows, *_) in mine.items()} == own["rules"]
+    assert counted("?ticker=NOBODY") == {}
 
 
 def test_a_large_quarantine_comes_in_pages_from_the_server(client, installed):

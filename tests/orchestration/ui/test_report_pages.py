@@ -169,6 +169,7 @@ def test_the_report_shows_counts_intervals_and_the_ticker_with_the_highest_diffe
         assert chart["role"] == "img"
         assert len(chart["aria-label"]) > 40
         assert html.unescape(chart["aria-label"]) in html.unescape(text)
+    assert text.index('data-testid="forest-plot"') < text.index("Rule: evidence"), "not before it"
     data = embedded(text, "forest-data")
     assert [row["ticker"] for row in data["rows"]] == ["AAA", EVIL, "CCC"]
     assert data["rows"][0]["raw"] == [0.9, 0.4065, 1.3935]

@@ -193,10 +193,10 @@ def _serves(records: Records, ticker: str, top: Promotion | None) -> Html:
             ("Since", moment(top.when)),
             ("Put there by", put_there(top)),
             ("Who", who(top)),
-            ("Why", top.why),
             ("Evidence", _evidence(top)),
             ("Policies, averaged", candidate.n_seeds if candidate else None),
             ("Learnt until", candidate.last_session if candidate else None),
+            ("Why", top.why),
         ],
         data_testid="champion",
     )

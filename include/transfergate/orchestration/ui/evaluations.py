@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from transfergate.registry.facts import judgements_of
+from transfergate.registry.facts import judgements_of, origin_key, origin_of
 from transfergate.registry.lineage import holds
 from transfergate.registry.records import Batch, Judgement, Records, SnapshotRecord
 from transfergate.reporting.overview import height
-from transfergate.steps.keeping import origin_key, origin_of, read_charts
+from transfergate.steps.keeping import read_charts
 from transfergate.storage import ArtefactStore
 
 _ID = re.compile(r"[0-9a-f]{8,64}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+LONG = 60
+"""A fact of more characters stands in a row of its own."""
+
 
 class Html(str):
     """HTML that was put together here; everything that came from data is escaped in it."""
@@ -56,7 +59,14 @@ def airflow_link(href: str, text: object, **named: object) -> Html:
 def facts(pairs: Sequence[tuple[str, object]], **named: object) -> Html:
     """Names and values side by side."""
     cells = [
-        element("div", element("dt", name), element("dd", value))
+        element(
+            "div",
+            element("dt", name),
+            element("dd", value),
+            class_="whole"
+            if isinstance(value, str) and not isinstance(value, Html) and len(value) > LONG
+            else None,
+        )
         for name, value in pairs
         if value is not None and value != ""
     ]
@@ -71,7 +81,7 @@ def badge(text: object, tone: str, symbol: str = "") -> Html:
         tone: ``good, bad, guard, open, broken, warn`` or ``calm``.
         symbol: Drawn before it, not read aloud.
     """
-    sign = element("span", symbol, aria_hidden="true") + " " if symbol else ""
+    sign = element("span", symbol, aria_hidden="true") + "\u00a0" if symbol else ""
     return element("span", Html(sign), html(text), class_=f"badge {tone}")
 
 

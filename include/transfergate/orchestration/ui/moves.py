@@ -55,7 +55,7 @@ def moves_table(rows: Sequence[ChampionRow], *, testid: str, with_ticker: bool) 
         Column("When"),
         *([Column("Ticker")] if with_ticker else []),
         Column("What", choose=True),
-        Column("Serves since then"),
+        Column("Serves then"),
         Column("Before", wide=True),
         Column("Who", wide=True),
         Column("Why", wide=True),

@@ -10,10 +10,17 @@ from transfergate.orchestration.ui.links import ours
 from transfergate.orchestration.ui.markup import Html, attributes, element, join, link
 from transfergate.orchestration.ui.quality_batch import cell_text, rows_url
 from transfergate.orchestration.ui.shell import page
-from transfergate.quality import NO_TICKER, Filter, Part
+from transfergate.quality import BATCH_REFUSED, NO_TICKER, TICKER_LIMIT, Filter, Part
+from transfergate.storage.bars import BAR_SCHEMA
 
 PAGE_ROWS = 100
 TICKERS_OFFERED = 2_000
+NO_RULES = {
+    TICKER_LIMIT: "too many rows of its ticker break a rule: it waits as a whole",
+    BATCH_REFUSED: "its batch was refused as a whole",
+    **{f"unreadable_{name}": "this cell could not be read" for name in BAR_SCHEMA.names},
+}
+"""Reasons beside the expectations."""
 
 _FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
 _HEADS = ("Ticker", "Session", "Reasons", *(name.replace("_", " ") for name in _FIGURES), "From")
@@ -40,10 +47,13 @@ def quarantine_page(report: Mapping[str, Any], wanted: Filter, part: Part, page_
     body = join(
         (
             _filters(report, wanted),
+            _reasons(report, wanted),
             element("p", csv, class_="acts"),
             _table(part) if part.rows else _nothing(report, part),
             _pager(batch_id, asked, part, page_number),
         )
+        if part.total
+        else (_nothing(report, part),)
     )
     trail = (
         ("Data quality", ours("batches")),
@@ -81,6 +91,37 @@ def _filters(report: Mapping[str, Any], wanted: Filter) -> Html:
         aria_label="Filter the rows",
         data_testid="quarantine-filter",
     )
+
+
+def _reasons(report: Mapping[str, Any], wanted: Filter) -> Html:
+    """How many rows have each reason, of the ticker that is asked for: links that filter."""
+    counts = {one["rule"]: one["rows"] for one in report["quarantined_by_rule"]}
+    if wanted.ticker:
+        tickers = report["quarantined_by_ticker"]
+        own = {one["ticker"] or NO_TICKER: one["rules"] for one in tickers}
+        counts = own.get(wanted.ticker, {})
+    if not counts:
+        return Html("")
+    meant = NO_RULES | {one["rule"]: one["text"] for one in report["expectations"]}
+    items = [
+        element(
+            "li",
+            link(
+                rows_url(report["batch_id"], ticker=wanted.ticker, reason=rule),
+                element("code", rule),
+                title=meant.get(rule),
+                aria_current="true" if rule == wanted.rule else None,
+            ),
+            f" {rows:,}",
+        )
+        for rule, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    whose = f" of {wanted.ticker}" if wanted.ticker else ""
+    told = element("span", f"Rows{whose} by reason, of which a row may have several:")
+    return element(
+        "nav", told, element("ul", *items), class_="reasons", aria_label="Rows by reason",
+        data_testid="reason-counts",
+    )  # fmt: skip
 
 
 def _table(part: Part) -> Html:

@@ -48,8 +48,8 @@ def counts(verdicts: Counter[str]) -> Html:
         (
             element(
                 "span",
-                element("span", f"{SYMBOLS[name]} ", aria_hidden="true"),
-                f"{verdicts[name]} {SHORT_WORDS[name]}",
+                element("span", SYMBOLS[name], aria_hidden="true"),
+                f"\u00a0{verdicts[name]} {SHORT_WORDS[name]}",
                 class_=f"badge {TONES[name]}",
             )
             for name in VERDICT_WORDS

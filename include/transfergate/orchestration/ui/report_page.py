@@ -29,7 +29,7 @@ from transfergate.reporting.overview import (
     is_pooled,
     summary,
 )
-from transfergate.reporting.page import asset, origin
+from transfergate.reporting.page import asset, origin, question
 from transfergate.reporting.words import VERDICT_WORDS, Z90, count
 
 BATCHES_SHOWN = 3
@@ -53,13 +53,17 @@ def render(found: Evaluation, behind: Background, part: str, notice: Html) -> st
         _forest(found),
         _tickers(found, links),
         element("div", Html(part), id="open-ticker", aria_live="polite"),
-        section("Where this came from", lineage(found, behind)),
+        section(
+            "Where this came from",
+            element("p", Html(origin(found.document)), class_="note"),
+            lineage(found, behind),
+        ),
     ]
     return page(
         "Does pre-training help?",
         element("div", notice, *body, class_="report", data_testid="promotion-report"),
         active="evaluations",
-        lead=Html(origin(found.document)),
+        lead=Html(question(found.document)),
         trail=(("Evaluations", ours("evaluations")),),
         scripts=SCRIPTS,
     )

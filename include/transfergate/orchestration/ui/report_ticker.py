@@ -89,8 +89,9 @@ def _charts(drawn: Sequence[Figure]) -> Html:
         found.append(chart(figure.kind, figure.title, figure.says, numbers, tools))
     hint = element(
         "p",
-        "Shaded: every second test window. Names of arms switch curves on and off (positions "
-        "start with both trained arms); the bar below the first chart zooms all three.",
+        "Shaded: every second test window; folds are numbered along the calendar. Names of arms "
+        "switch curves on and off (positions start with both trained arms); the bar below the "
+        "first chart zooms all three.",
         class_="note small",
     )
     without = element(
