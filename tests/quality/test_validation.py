@@ -98,6 +98,7 @@ def test_a_batch_with_too_many_bad_tickers_is_refused(clean, judge):
     (refusal,) = judge(frame).refusals
     assert "at most 20% of 6 tickers" in refusal
     assert "SRC01, SRC02" in refusal
+    assert refusal.endswith("; rows that broke each rule: low_positive 10")
 
 
 def test_a_session_with_too_many_bad_rows_is_refused(clean, judge):

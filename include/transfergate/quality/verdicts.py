@@ -120,7 +120,10 @@ def judge(
             if any(rule not in REVIEW_RULES and (row_id, rule) not in excused for rule in rules)
         }
         over_limit = _quarantine_tickers(ticker_of, reasons, counted, params, through)
-        refusals = _too_little_left(ticker_of, counted, over_limit, params)
+        refusals = [
+            f"{refusal}; {_broken_most(reasons, counted)}"
+            for refusal in _too_little_left(ticker_of, counted, over_limit, params)
+        ]
     if refusals:
         _refuse_every_row(reasons, len(rows), refusals)
     return Validation(
@@ -250,6 +253,16 @@ def _too_little_left(
             f"quarantined and one to be left, found {bad}"
         ]
     return []
+
+
+def _broken_most(reasons: dict[int, list[str]], counted: set[int]) -> str:
+    # In words, so that whoever reads the refusal need not open the page to know where to look.
+    rules = Counter(
+        rule for row_id in counted for rule in reasons[row_id] if not rule.startswith(TICKER_LIMIT)
+    )
+    shown = ", ".join(f"{rule} {count}" for rule, count in rules.most_common(3))
+    more = f" and {len(rules) - 3} other rules" if len(rules) > 3 else ""
+    return f"rows that broke each rule: {shown}{more}"
 
 
 def _refuse_every_row(
