@@ -118,7 +118,7 @@ def test_the_command_says_what_it_loaded_and_what_it_refused(statsd, tmp_path):
         "transfergate.rows.new_revisions.files": "4|c",
     }
     _run(command.format(ingest, 0), tmp_path / "home", **environment)
-    assert statsd.heard() == {}, "nothing was loaded twice"
+    assert list(statsd.heard()) == ["transfergate.data.age_days.files"], "nothing but age is new"
     environment["TRANSFERGATE_SOURCES"] = '{"files": {"kind": "files"}}'
     (folder / "a.csv").write_text(header + rows[0] * 4)
     _run(command.format(ingest, 2), tmp_path / "home", **environment)

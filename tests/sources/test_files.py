@@ -229,3 +229,26 @@ def test_a_table_is_no_file_of_bars_however_its_path_is_written(tmp_path: Path, 
     source = FilesSource(str(tmp_path), SourceParams(kind="files", **named))
     assert source.tickers() == ("A", "B")
     assert source.reference(["A"]).actions.num_rows == 1
+
+
+def test_an_order_that_is_declared_is_asked_for_within_each_ticker(tmp_path: Path):
+    lines = ["symbol,date,open,high,low,close,volume"]
+    for symbol, day in (("B", 7), ("A", 8), ("B", 6), ("A", 6), ("A", 7)):
+        lines.append(f"{symbol},2018-02-0{day},2,3,1,2,10")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(SourceError, match="line 6: session 2018-02-07 of A is out of order"):
+        files(tmp_path, order="newest_first").fetch(["A", "B"], None, None)
+    (tmp_path / "a.csv").write_text("\n".join(lines[:-1]))
+    read = files(tmp_path, order="newest_first").fetch(["A", "B"], None, None)
+    assert read.num_rows == 4
+    with pytest.raises(SourceError, match="line 4: session 2018-02-06 of B is out of order"):
+        files(tmp_path, order="oldest_first").fetch(["A", "B"], None, None)
+
+
+def test_units_of_prices_and_volume_are_those_declared(tmp_path: Path):
+    text = "symbol,date,open,high,low,close,volume,adj_close\nA,2018-02-06,120,150,110,140,3,70\n"
+    (tmp_path / "pence.csv").write_text(text)
+    source = files(tmp_path, price_unit=0.01, volume_unit=1000.0)
+    (bar,) = source.fetch(["A"], None, None).to_pylist()
+    names = ("open", "high", "low", "close", "volume", "adj_close")
+    assert [bar[name] for name in names] == pytest.approx([1.2, 1.5, 1.1, 1.4, 3000.0, 0.7])

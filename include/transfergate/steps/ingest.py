@@ -172,6 +172,9 @@ def load_bars(settings: Settings, plan: dict[str, Any], batch_id: str) -> dict[s
     already_loaded = result.pop("already_loaded")
     if not already_loaded:
         _tell(counts)
+    if counts.last_session:  # a source that says the same again grows old
+        age = (datetime.now(UTC).date() - counts.last_session).days
+        metrics.gauge("data.age_days", age, counts.source)
     if not store.exists(f"{folder}/batch.json"):
         quality.write_batch_page(store, report, result)
         index_batches(store, result)
@@ -189,9 +192,6 @@ def _tell(counts: warehouse.LoadCounts) -> None:
         },
         counts.source,
     )
-    if counts.last_session:
-        age = (counts.known_at.date() - counts.last_session).days
-        metrics.gauge("data.age_days", age, counts.source)
 
 
 def _judged(store: ArtefactStore, batch_id: str) -> dict[str, Any]:
