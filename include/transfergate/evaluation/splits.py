@@ -78,10 +78,18 @@ def _fold_before(test: Window, number: int, params: WalkForwardParams) -> Fold |
     return Fold(number, train, validation, test)
 
 
-def refit_fold(n_sessions: int, params: WalkForwardParams) -> Fold:
-    """Return the fold without a test: the recipe applied to all data up to now."""
+def refit_fold(n_sessions: int, params: WalkForwardParams, first_ready: int = 0) -> Fold:
+    """Return the fold without a test: the recipe applied to all data up to now.
+
+    Args:
+        n_sessions: Length of the panel's session axis.
+        params: Lengths in sessions.
+        first_ready: First session to train on; ``train`` has a negative length where that is too
+            late, and it is the caller's to refuse it.
+    """
     validation = Window(n_sessions - params.validation_sessions, n_sessions)
-    return Fold(-1, Window(0, validation.first - params.embargo_sessions), validation, None)
+    train = Window(first_ready, validation.first - params.embargo_sessions)
+    return Fold(-1, train, validation, None)
 
 
 def usable_folds(folds: list[Fold], first_ready: int, params: WalkForwardParams) -> list[Fold]:

@@ -27,6 +27,7 @@ from torch import Tensor
 from transfergate.errors import MarketError
 from transfergate.market import dynamics
 from transfergate.market.chains import Chain, chain_of, latent_state
+from transfergate.market.moments import SESSIONS_PER_YEAR
 from transfergate.market.panel import Panel
 from transfergate.market.planted import Kind, PlantedParams
 from transfergate.settings import MarketParams
@@ -38,7 +39,6 @@ Aim = Literal["sharpe", "return"]
 N_AVERSIONS = 17
 MAX_SWEEPS = 5_000
 TOLERANCE = 1e-7
-SESSIONS_PER_YEAR = 252
 
 
 @dataclass(frozen=True)

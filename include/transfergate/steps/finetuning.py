@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transfergate.evaluation.ledger import Ledger
-from transfergate.evaluation.splits import (
-    Fold,
-    Window,
-    refit_fold,
-)
+from transfergate.evaluation.splits import Fold, Window, refit_fold
 from transfergate.learning import Checkpoint, Weights, select_models
 from transfergate.learning.runtime import choose_device, use_threads
 from transfergate.market.panel import Panel
@@ -73,9 +69,7 @@ class TickerRun:
         self.folds = folds = self._folds(panel)
         recorded = set(self.ledger.folds(self.recipe, self.ticker))
         new = [fold for fold in folds if fold.number not in recorded]
-        refit = refit_fold(len(panel.sessions), self.walk_forward)
-        first = first_ready(panel, [0])
-        refit = Fold(refit.number, Window(first, refit.train.stop), refit.validation, None)
+        refit = refit_fold(len(panel.sessions), self.walk_forward, first_ready(panel, [0]))
         foundations = foundation_weights(self.store, self.manifest, [*new, refit])
         log.info(
             "%s: training %d new folds of %d, and the refit", self.ticker, len(new), len(folds)

@@ -28,9 +28,9 @@ PARITY_FIGURES = (
 )
 """What both arms must have consumed alike, as numbers."""
 PARITY_FACTS = ("seeds", "network", "features", "costs")
+"""In what else they must agree."""
 PARITY_LATER = ("choice_margin",)
 """Facts that older records lack; where one arm has recorded it, the other must agree."""
-"""In what else they must agree."""
 SHOWN_FIGURES = ("collapsed", "flat_in_test")
 """Seeds that hold nothing throughout validation, and test: shown beside the budgets, never
 compared, never a reason to drop a seed."""

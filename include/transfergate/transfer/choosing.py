@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SESSIONS_PER_YEAR = 252
+from transfergate.evaluation.metrics import SESSIONS_PER_YEAR
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 
 from transfergate.errors import NotEnoughData
-from transfergate.evaluation.splits import Fold, Window, refit_fold, walk_forward_folds
+from transfergate.evaluation.metrics import SESSIONS_PER_YEAR
+from transfergate.evaluation.splits import (
+    Fold,
+    Window,
+    refit_fold,
+    usable_folds,
+    walk_forward_folds,
+)
 from transfergate.learning import (
     Checkpoint,
     StackPlan,
@@ -106,20 +113,15 @@ def family_folds(
     n_sessions = len(panel.sessions)
     first = first_ready(panel, range(len(panel.tickers)))
     folds = walk_forward_folds(n_sessions, first_session_ordinal, params)
-    enough = [
-        Fold(fold.number, Window(first, fold.train.stop), fold.validation, fold.test)
-        for fold in folds
-        if fold.train.stop - first >= params.min_train_sessions
-    ]
-    refit = refit_fold(n_sessions, params)
-    if refit.train.stop - first < params.min_train_sessions:
+    refit = refit_fold(n_sessions, params, first)
+    if refit.train.sessions < params.min_train_sessions:
         raise NotEnoughData(
-            f"source tickers {', '.join(panel.tickers)}: {max(refit.train.stop - first, 0)} "
+            f"source tickers {', '.join(panel.tickers)}: {max(refit.train.sessions, 0)} "
             f"sessions to train on before validation, expected at least "
             f"{params.min_train_sessions}; ingest a longer history or lower "
             f"TRANSFERGATE_WALK_FORWARD__MIN_TRAIN_SESSIONS"
         )
-    return (*enough, Fold(-1, Window(first, refit.train.stop), refit.validation, None))
+    return (*usable_folds(folds, first, params), refit)
 
 
 def first_ready(panel: Panel, rows: Sequence[int]) -> int:
@@ -264,5 +266,5 @@ def annualised_sharpe(net_return: Tensor) -> Tensor:
     """
     returns = net_return.double()
     deviation = returns.std(-1, correction=0)
-    ratio = returns.mean(-1) / deviation.clamp_min(1e-12) * 252**0.5
+    ratio = returns.mean(-1) / deviation.clamp_min(1e-12) * SESSIONS_PER_YEAR**0.5
     return torch.where(deviation > 1e-12, ratio, torch.zeros_like(ratio))
