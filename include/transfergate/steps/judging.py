@@ -12,26 +12,21 @@ import pyarrow.compute as pc
 
 from transfergate import metrics
 from transfergate.errors import RegistryError
-from transfergate.evaluation.gate import Audit, finite, unjudged
-from transfergate.evaluation.gate import judge as judge_returns
 from transfergate.evaluation.ledger import SCHEMA, Ledger
 from transfergate.evaluation.lookbook import LookBook
-from transfergate.evaluation.looks import Look
 from transfergate.registry import Registry
 from transfergate.reporting import describe, render_verdicts
-from transfergate.settings import MarketParams, Settings
+from transfergate.settings import Settings
 from transfergate.steps.candidates import register_candidate
-from transfergate.steps.champion import why_not_compared
 from transfergate.steps.evaluations import point_to, read_evaluation
-from transfergate.steps.importance import recorded_importance
 from transfergate.steps.keeping import keep_evaluation, keep_origin, report_key
-from transfergate.steps.looks import LookPlan, audit_again, plan_looks, settle
+from transfergate.steps.looks import plan_looks
 from transfergate.steps.regimes import evaluation_market
+from transfergate.steps.verdicts import evaluate_targets
 from transfergate.storage import ArtefactStore, content_hash, json_bytes, open_store
 
 log = logging.getLogger(__name__)
 
-NOTHING_KNOWN: dict[str, Any] = {"performance": {}, "flat_seeds": {}, "regimes": {}}
 READERS = 8
 """Records that are read at once: hundreds of tickers have thousands of objects."""
 ATTEMPTS = 5
@@ -106,17 +101,18 @@ def _judge_and_keep(
     versions: dict[str, str | None],
 ) -> tuple[dict[str, Any], str, bool]:
     """The evaluation first, then its looks; planned anew if others were entered meanwhile."""
-    document = _document(store, foundation_version)
+    foundation = _foundation(store, foundation_version)
+    document = {} if foundation is None else foundation["document"]
     market = evaluation_market(store, foundation_version)
     for _ in range(ATTEMPTS):
         plan = plan_looks(settings, store, document, ordered, tables)
         shown = list(plan.shown(tables).values())
         series, described = describe(pa.concat_tables([SCHEMA.empty_table(), *shown]), market)
-        evaluation, looks = _evaluate(
+        evaluation, looks = evaluate_targets(
             settings, document, plan, ordered, tables, versions, described
         )
         evaluation["foundation_version"] = foundation_version
-        evaluation["foundation"] = _foundation_cost(store, foundation_version, len(ordered))
+        evaluation["foundation"] = _foundation_cost(foundation, len(ordered))
         evaluation["evaluation_id"] = content_hash(json_bytes(evaluation))
         created = keep_evaluation(store, evaluation, series)
         report = store.location(report_key(evaluation["evaluation_id"]))
@@ -172,131 +168,17 @@ def _record(store: ArtefactStore, result: dict[str, Any], champion: str | None) 
     return rows.filter(pc.or_(own, incumbent))
 
 
-def _evaluate(
-    settings: Settings,
-    document: dict[str, Any],
-    plan: LookPlan,
-    results: Sequence[dict[str, Any]],
-    tables: dict[str, pa.Table],
-    incumbents: dict[str, str | None],
-    described: dict[str, dict[str, Any]],
-) -> tuple[dict[str, Any], list[Look]]:
-    """The gate's object over all tickers, those without a record included, and its looks."""
-    judged = _judged(settings, document, plan, results, tables)
-    reports: dict[str, Any] = {}
-    for result in results:
-        ticker = result["ticker"]
-        report = plan.stored.get(ticker)
-        incumbent = incumbents[ticker]
-        if report is not None and report["candidate"] == result["candidate"]:
-            incumbent = report["incumbent"]  # that it was compared with
-        if report is not None:
-            audit_again(report, result["audits"])
-        if report is None:
-            report = judged["tickers"].get(ticker) or _without_record(result, settings)
-            report |= finite(described.get(ticker, NOTHING_KNOWN))
-            report |= finite(recorded_importance(plan.store, result))
-            report["reasons"] += _not_compared(plan.store, result, report, incumbent, tables)
-        reports[ticker] = report | {
-            "candidate": result["candidate"],
-            "recipe": result["recipe"],
-            "incumbent": incumbent,
-        }
-    looks = settle(plan, reports, {result["ticker"]: result["recipe"] for result in results})
-    evaluation: dict[str, Any] = finite(
-        {"config": judged["config"], "tickers": reports, "pool": judged["pool"]}
-    )
-    return evaluation, looks
+def _foundation(store: ArtefactStore, version: str) -> dict[str, Any] | None:
+    """Manifest of the foundation; None where it is not kept."""
+    key = f"foundations/{version}/foundation.json"
+    manifest: dict[str, Any] | None = store.read_json(key) if store.exists(key) else None
+    return manifest
 
 
-def _not_compared(
-    store: ArtefactStore,
-    result: dict[str, Any],
-    report: dict[str, Any],
-    champion: str | None,
-    tables: dict[str, pa.Table],
-) -> list[str]:
-    """Why the champion's guard is missing from a verdict, if it is."""
-    table = tables.get(result["ticker"])
-    if champion is None or table is None or report["guards"]["champion"] is not None:
-        return []
-    scored = int(pc.sum(pc.equal(table["arm"], "champion")).as_py() or 0)
-    pair = (champion, result["candidate"])
-    return [why_not_compared(store, result["ticker"], *pair, scored)]
-
-
-def _judged(
-    settings: Settings,
-    document: dict[str, Any],
-    plan: LookPlan,
-    results: Sequence[dict[str, Any]],
-    tables: dict[str, pa.Table],
-) -> dict[str, Any]:
-    """What the gate says of the records that are due."""
-    none: dict[str, Any] = {
-        "config": plan.rule.model_dump(mode="json"),
-        "pool": {"n_tickers": 0, "tickers": []},
-        "tickers": {},
-    }
-    if len(plan.pools) == 1:
-        none |= plan.pools[0]
-    due = {ticker: table for ticker, table in plan.due(tables).items() if table.num_rows}
-    if not due:
-        return none
-    market = _market_audit(_market(document, settings))
-    trained = [result for result in results if result["ticker"] in due]
-    judged = judge_returns(
-        pa.concat_tables(list(due.values())),
-        plan.rule,
-        audits={r["ticker"]: [*map(_audit, r["audits"]), market] for r in trained},
-        foundations={r["ticker"]: r["n_foundations"] for r in trained},
-        keep_going=True,
-    )
-    return judged if judged["pool"]["n_tickers"] else {**judged, "pool": none["pool"]}
-
-
-def _without_record(result: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    reason = result["reason"]
-    if result["status"] != "no_folds":
-        why = reason or "its out-of-sample record is empty"
-        return unjudged("INVALID", [f"Could not be judged: {why}"], settings.gate)
-    missing = int(result["missing_sessions"])
-    sentence = (
-        f"Too short a history to judge: {missing} sessions are missing until one walk-forward "
-        f"fold fits, and a verdict needs {settings.gate.min_oos_sessions} out-of-sample sessions."
-    )
-    return unjudged("INCONCLUSIVE", [sentence, str(reason)], settings.gate, missing)
-
-
-def _audit(figures: dict[str, Any]) -> Audit:
-    return Audit(figures["name"], bool(figures["passed"]), figures["figures"])
-
-
-def _document(store: ArtefactStore, foundation_version: str) -> dict[str, Any]:
-    """What defines the foundation; nothing where it is not kept."""
-    key = f"foundations/{foundation_version}/foundation.json"
-    document: dict[str, Any] = store.read_json(key)["document"] if store.exists(key) else {}
-    return document
-
-
-def _market(document: dict[str, Any], settings: Settings) -> MarketParams:
-    """The market that the arms traded in, whatever settings say by now."""
-    if "market" not in document:
-        return settings.market
-    return MarketParams.model_validate(document["market"])
-
-
-def _foundation_cost(
-    store: ArtefactStore, foundation_version: str, n_targets: int
-) -> dict[str, Any]:
-    """What pre-training consumed, all checkpoints together, and what that is for each target.
-
-    Empty where the foundation is not there to ask.
-    """
-    key = f"foundations/{foundation_version}/foundation.json"
-    if not store.exists(key):
+def _foundation_cost(manifest: dict[str, Any] | None, n_targets: int) -> dict[str, Any]:
+    """What pre-training consumed, all checkpoints together, and what that is for each target."""
+    if manifest is None:
         return {}
-    manifest = store.read_json(key)
     checkpoints = len(manifest.get("checkpoints", ()))
     figures = {name: checkpoints * manifest.get(name, 0) for name in ("env_steps", "updates")}
     return {
@@ -306,15 +188,6 @@ def _foundation_cost(
         "n_targets": n_targets,
         "n_sources": len(manifest.get("sources", ())),
     }
-
-
-def _market_audit(market: MarketParams) -> Audit:
-    """Replications may trade at the close or for free; a verdict on that would mislead."""
-    return Audit(
-        "tradable_market",
-        market.timing == "next_open" and market.cost_bps > 0.0,
-        {"timing": market.timing, "cost_bps": market.cost_bps},
-    )
 
 
 def _outcome(registry: Registry, ticker: str, report: dict[str, Any]) -> str:
