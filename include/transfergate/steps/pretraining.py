@@ -26,7 +26,12 @@ from transfergate.storage import (
 )
 from transfergate.transfer.bundles import read_weights, sha256, weights_bytes
 from transfergate.transfer.curriculum import held_out
-from transfergate.transfer.pretraining import family_folds, pretrain_family, stage_checkpoint
+from transfergate.transfer.pretraining import (
+    FoundationFamily,
+    family_folds,
+    pretrain_family,
+    stage_checkpoint,
+)
 from transfergate.transfer.recipe import document_hash, foundation_document
 from transfergate.transfer.universe import resolve_universe
 
@@ -114,6 +119,17 @@ def pretrain_foundation(
         "code_version": settings.code_version,
         "device": str(choose_device(settings.device)),
         "weights_sha256": sha256(content),
+        **_family_record(family, panel),
+    }
+    publish(store, f"foundations/{version}", manifest, "foundation.json", content)
+    for stage in range(len(family.stages)):
+        store.discard(stage_checkpoint(checkpoint, stage).key)
+    return version
+
+
+def _family_record(family: FoundationFamily, panel: Panel) -> dict[str, Any]:
+    """What a manifest says of the training: budget, checkpoints, learning curve."""
+    return {
         "env_steps": family.env_steps,
         "updates": family.updates,
         "checkpoints": [
@@ -126,14 +142,10 @@ def pretrain_foundation(
                 "validation_sharpe": float(family.result.best_score[model]),
                 "stages": family.lineage(model),
             }
-            for model, (fold, seed) in enumerate(zip(folds, family.seeds, strict=True))
+            for model, (fold, seed) in enumerate(zip(family.folds, family.seeds, strict=True))
         ],
         "learning_curve": [[float(value) for value in row] for row in family.result.validation],
     }
-    publish(store, f"foundations/{version}", manifest, "foundation.json", content)
-    for stage in range(len(family.stages)):
-        store.discard(stage_checkpoint(checkpoint, stage).key)
-    return version
 
 
 def load_panel(snapshot: Snapshot, tickers: Sequence[str]) -> Panel:
