@@ -71,10 +71,16 @@ class Advance:
         adversary: Adversary | None = None,
     ) -> Advance:
         """Prepare the training of a plan; arguments as for ``train_stack``."""
-        noise = tuple(r.input_noise for r in plan.regularisations)
-        dear = tuple(r.turnover_penalty_bps for r in plan.regularisations)
-        told = tuple(r.forecast for r in plan.regularisations)
-        sampler = PathSampler(panel, market, optimiser, plan.slices, plan.seeds, noise, dear, told)
+        sampler = PathSampler(
+            panel,
+            market,
+            optimiser,
+            plan.slices,
+            plan.seeds,
+            input_noise=tuple(r.input_noise for r in plan.regularisations),
+            turnover_bps=tuple(r.turnover_penalty_bps for r in plan.regularisations),
+            forecasts=tuple(r.forecast for r in plan.regularisations),
+        )
         hyper = hyper_of(panel, weights, network, market, optimiser, plan, adversary)
         free = free_bytes(panel.device)
         one = bytes_per_model(network, optimiser, panel.n_features, len(market.positions))

@@ -104,7 +104,7 @@ class Forecasts:
         places: Tensor,
         models: slice,
         draws: Tensor,
-        dear: Tensor | None,
+        penalty: Tensor | None,
     ) -> None:
         """Replace the rewards of the models that learn from forecasts, in place.
 
@@ -118,7 +118,7 @@ class Forecasts:
             places: int64 (S, D, B), row * T + session of each decision.
             models: Which models these are.
             draws: int64 (S, B), what the coins are derived from.
-            dear: (S,), further cost of turnover, as a fraction; None for none.
+            penalty: Further cost of a unit of turnover, as a fraction, (S,); None for none.
         """
         which = torch.from_numpy(np.flatnonzero(self.learns[models])).to(x.device)
         weights, places = self.weights[models][which], places[which]
@@ -126,8 +126,8 @@ class Forecasts:
         forecast = torch.bmm(own.flatten(1, 2), weights).view(*own.shape[:3], 2)
         surprise = self.legs[places] - forecast
         costs = self.costs[places]
-        if dear is not None:
-            costs = costs + dear[which, None, None]
+        if penalty is not None:
+            costs = costs + penalty[which, None, None]
         executable = self.executable[places]
 
         def table(sign: Tensor | float) -> Tensor:

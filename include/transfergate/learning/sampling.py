@@ -115,8 +115,8 @@ class PathSampler:
         reads = optimiser.n_updates * len(seeds) * optimiser.n_paths * decisions
         self._tables = RewardTables(panel, market, reads)
         executable = self._tables.executable.cpu().numpy()
-        self._dear = torch.tensor(turnover_bps, device=panel.device) * 1e-4
-        self._any_dear = any(turnover_bps)
+        self._penalty = torch.tensor(turnover_bps, device=panel.device) * 1e-4
+        self._any_penalty = any(turnover_bps)
         self._table = _start_table(executable, slices, optimiser)
         places = [(one.rows, one.first, one.stop) for one in slices]
         self._forecasts = Forecasts.of(panel, market, places, forecasts)
@@ -174,12 +174,12 @@ class PathSampler:
             x.addcmul_(noise, std[:, None, None, None])
         decisions = slice(sizes.burn_in_sessions, None)
         states = embeddings.take(models, rows, inside[:, decisions]) if embeddings else None
-        dear = self._dear[models] if self._any_dear else None
-        found = self._rewards(rows, sessions[:, decisions], inside[:, decisions], dear)
+        penalty = self._penalty[models] if self._any_penalty else None
+        found = self._rewards(rows, sessions[:, decisions], inside[:, decisions], penalty)
         if self._forecasts and self._forecasts.any(models):
             places = rows[:, None, :] * self._panel.n_sessions + inside[:, decisions]
             seen, coins = x[:, decisions], draw.noise[models]
-            self._forecasts.rewrite(found[0], found[2], seen, places, models, coins, dear)
+            self._forecasts.rewrite(found[0], found[2], seen, places, models, coins, penalty)
         return PathBatch(x, *found, rows, states)
 
     def last_read(self, draw: PathDraw, models: slice) -> Tensor:
@@ -189,13 +189,13 @@ class PathSampler:
         return torch.minimum(latest, self._last[models, 0]) + 1
 
     def _rewards(
-        self, rows: Tensor, sessions: Tensor, inside: Tensor, dear: Tensor | None
+        self, rows: Tensor, sessions: Tensor, inside: Tensor, penalty: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         # Reward tables (D, S * B, P, P); beyond the slice nothing is earned and nothing done.
         within = (sessions == inside).transpose(0, 1).reshape(-1)
         places = (rows[:, None, :] * self._panel.n_sessions + inside).transpose(0, 1)
         flat = places.reshape(-1)
-        charge = None if dear is None else dear[:, None].expand(places.shape).reshape(-1)
+        charge = None if penalty is None else penalty[:, None].expand(places.shape).reshape(-1)
         reward, executable, ruined = self._tables.take(flat, charge)
         shape = (len(places), rows.numel(), *reward.shape[1:])
         if within.is_cuda or not within.all():
