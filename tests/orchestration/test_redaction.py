@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 
 import pytest
@@ -106,6 +107,48 @@ def test_a_switch_whose_name_holds_the_word_secret_masks_nothing(monkeypatch):
     monkeypatch.setenv("AIRFLOW__SECRETS__USE_CACHE", "False")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     assert hidden("expected False, found false") == "expected False, found false"
+
+
+def test_folders_and_settings_of_secrets_are_no_secrets(monkeypatch):
+    monkeypatch.setenv("PWD", "/opt/transfergate")
+    monkeypatch.setenv("AIRFLOW__SECRETS__CACHE_TTL_SECONDS", "90000")
+    text = "/opt/transfergate/bars.csv has 90000 rows"
+    assert hidden(text) == text
+
+
+@pytest.fixture
+def warned(caplog, monkeypatch):
+    for name, value in list(os.environ.items()):
+        if any(redaction._of_variable(name, value)):
+            monkeypatch.delenv(name)
+    redaction._warn_of_words.cache_clear()
+    yield caplog
+    redaction._warn_of_words.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("market", "*** supermarket/***.csv: airflow, no such file"),
+        ("airflow", "market supermarket/market.csv: airflow, no such file"),
+        ("file", "market supermarket/market.csv: airflow, no such file"),
+    ],
+)
+def test_a_word_of_everyday_hides_no_other_and_its_owner_is_told(
+    monkeypatch, warned, password, said
+):
+    monkeypatch.setenv("AIRFLOW_CONN_VENDOR", f"http://u:{password}@vendor/x")
+    for _ in range(2):
+        assert hidden("market supermarket/market.csv: airflow, no such file") == said
+    (record,) = warned.records
+    assert "AIRFLOW_CONN_VENDOR: holds a secret that may be a word" in record.getMessage()
+    assert "market" not in record.getMessage()
+
+
+def test_of_a_good_secret_nobody_is_warned(monkeypatch, warned):
+    monkeypatch.setenv("AIRFLOW_CONN_VENDOR", "http://u:bluehorsestaple@vendor/x")
+    assert hidden("xbluehorsestaplex") == "x***x"
+    assert warned.records == []
 
 
 def test_a_secret_of_a_connection_beside_its_password_is_masked(monkeypatch):

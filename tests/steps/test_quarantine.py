@@ -300,3 +300,11 @@ def test_an_export_that_fails_leaves_the_one_before(home, loaded, ending, monkey
         export_quarantine(home.settings, Asked(), file)
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("transfergate.storage.ArtefactStore.read", broken)
+    with pytest.raises(QuarantineError, match=r"the quarantine cannot be read .*Input/output"):
+        export_quarantine(home.settings, Asked(), file)
+    assert file.read_bytes() == before

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from urllib.parse import unquote, urlsplit
+
+log = logging.getLogger(__name__)
 
 MASK = "***"
 SHORTEST = 5
 """A value shorter than that is masked in no text: it would stand in words that are no secret."""
+_WORD = re.compile(r"[a-z]{1,11}|[A-Z]{1,11}|[A-Z][a-z]{1,10}")
+"""What may be a word of everyday is masked only where it stands as a word, not within others."""
 
 # Nothing here looks back over what stands before a match: an error may quote a megabyte of text,
 # and a worker must not wait for it.
@@ -60,38 +66,72 @@ _PATTERNS = (
     ),
 )
 _SECRET_VARIABLE = re.compile(rf"{_SECRET_NAME}$|FERNET_KEY$|SECRET_KEY$", re.IGNORECASE)
-_SWITCHES = ("true", "false")  # of AIRFLOW__SECRETS__USE_CACHE, say: no secrets
+_NO_SECRETS = ("PWD", "OLDPWD")  # folders, whatever their names look like
+_SWITCHES = ("true", "false")  # of TOKENIZERS_PARALLELISM, say: no secrets
+_OURS = "airflow"  # masked nowhere, in Airflow's logs neither: every second text has it
 
 
 def hidden(text: str) -> str:
     """A text without the secrets that are known, or look like ones.
 
     Known are those that Airflow masks in its logs (passwords of connections that were read,
-    variables of a secret name), and those in this process's environment.
+    variables of a secret name), and those in this process's environment. A word of everyday among
+    the latter is masked as a whole word alone, and the log warns of it once.
     """
-    from airflow.sdk._shared.secrets_masker import redact
+    # Airflow's providers take it from there (providers.common.compat); no stub says so.
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
     found = str(redact(text))
-    for secret in _own_secrets(os.environ):
-        found = found.replace(secret, MASK)
+    own = _own_secrets(os.environ)
+    _warn_of_words(tuple(sorted({own[one] for one in own if _WORD.fullmatch(one)})))
+    for secret in own:
+        if len(secret) < SHORTEST or secret == _OURS:
+            continue
+        if _WORD.fullmatch(secret):
+            found = re.sub(rf"\b{secret}\b", MASK, found)
+        else:
+            found = found.replace(secret, MASK)
     for pattern, mask in _PATTERNS:
         found = pattern.sub(mask, found)
     return found
 
 
-def _own_secrets(environment: Mapping[str, str]) -> list[str]:
-    """Secret values of the environment, the longest first: one may be part of another."""
-    found = set()
-    for name, value in environment.items():
-        if name.startswith("AIRFLOW_CONN_"):
-            found |= set(_of_connection(value))
-            continue
-        if _SECRET_VARIABLE.search(name):
-            found.add(value)
-        if "://" in value:
-            found |= set(_of_address(value))
-    told = (one for one in found if len(one) >= SHORTEST and one.lower() not in _SWITCHES)
-    return sorted(told, key=len, reverse=True)
+@cache
+def _warn_of_words(variables: tuple[str, ...]) -> None:
+    if variables:
+        log.warning(
+            "%s: holds a secret that may be a word of everyday; texts hide it only where it "
+            "stands as a word of its own, %r and what has fewer than %d letters nowhere; take one "
+            "with digits in it, or of 12 letters",
+            ", ".join(variables),
+            _OURS,
+            SHORTEST,
+        )
+
+
+def _own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Secret values of the environment, each with the name of a variable that holds it.
+
+    The longest comes first: one may be part of another.
+    """
+    found = {
+        secret: name
+        for name, value in environment.items()
+        for secret in _of_variable(name, value)
+        if secret and secret.lower() not in _SWITCHES
+    }
+    return dict(sorted(found.items(), key=lambda item: len(item[0]), reverse=True))
+
+
+def _of_variable(name: str, value: str) -> Iterator[str]:
+    if name.startswith("AIRFLOW_CONN_"):
+        yield from _of_connection(value)
+        return
+    # AIRFLOW__SECRETS__ is a section of settings; what is secret in it says so once more
+    if name not in _NO_SECRETS and _SECRET_VARIABLE.search(name.removeprefix("AIRFLOW__SECRETS__")):
+        yield value
+    if "://" in value:
+        yield from _of_address(value)
 
 
 def _of_address(value: str) -> Iterator[str]:

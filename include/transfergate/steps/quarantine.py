@@ -190,7 +190,8 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
         ``rows, file``.
 
     Raises:
-        QuarantineError: If the file has another ending or cannot be written.
+        QuarantineError: If the file has another ending or cannot be written, or the rows cannot be
+            read.
     """
     if path.suffix not in (".csv", ".parquet"):
         raise QuarantineError(f"{path}: ends in {path.suffix!r}, expected .csv or .parquet")
@@ -205,7 +206,7 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
                 parquet = stack.enter_context(pq.ParquetWriter(file, _EXPORTED, compression="zstd"))
             else:
                 file.write(csv_lines([_EXPORTED.names]))
-            for report, table in quarantined(settings, asked):
+            for report, table in _readable(quarantined(settings, asked)):
                 told = _told(report, table, released.get(report["batch_id"], {}))
                 rows += told.num_rows
                 if parquet:
@@ -218,6 +219,17 @@ def export_quarantine(settings: Settings, asked: Asked, path: Path) -> dict[str,
             f"write to"
         ) from error
     return {"rows": rows, "file": str(target)}
+
+
+def _readable(found: Iterator[tuple[dict[str, Any], pa.Table]]) -> Iterator[Any]:
+    # What goes wrong where rows are read is not said of the file that is written.
+    try:
+        yield from found
+    except OSError as error:
+        raise QuarantineError(
+            f"the quarantine cannot be read ({error}); look at whether the artefact root is there "
+            f"and may be read, then run the same again"
+        ) from error
 
 
 def _told(report: dict[str, Any], rows: pa.Table, released: Mapping[int, Any]) -> pa.Table:
