@@ -121,7 +121,7 @@ format: setup-dev ## Rewrite files in the house's format
 golden: setup-dev ## Rewrite tests/golden from what the code does now; read the diff before committing
 	@exec $(BIN)/python -m pytest -m golden --rewrite-golden
 
-drills: setup-dev ## Kills, full disks, clocks, rivals, sources away: what is found after (KILLS=)
+drills: setup-dev setup-store ## Kills, full disks, clocks, rivals, stores and sources away: what is found after (KILLS=)
 	@$(BIN)/python -m drills.faults
 	@exec $(BIN)/python -m drills.data_plane --kills '$(KILLS)'
 

@@ -1,4 +1,4 @@
-"""Faults: full disk, clocks, halves and repetitions, rivals, kills, sources away.
+"""Faults: full disk, clocks, halves and repetitions, rivals, kills, stores and sources away.
 
 Each drill says what it did, compares the state before and after, and repeats the step undisturbed.
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from drills import outage, training
+from drills import outage, refusals, training
 from drills.disturbed import disturbed
 from drills.findings import Finding
 from drills.forks import run_in_fork
@@ -247,6 +247,7 @@ DRILLS: dict[str, Callable[[Path, list[Operation]], list[Finding]]] = {
     "rivals": rivals,
     "training": training.killed_training,
     "retrains": training.rival_retrains,
+    "store": refusals.store_refuses,
     "hang": outage.source_hangs,
     "silence": outage.store_hangs,
 }

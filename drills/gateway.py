@@ -1,26 +1,48 @@
-"""A proxy before an object store that refuses writes or loses answers."""
+"""A local object store, and a proxy before one that refuses writes or loses answers."""
 
 from __future__ import annotations
 
+import math
+import os
+import socket
+import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+STORE_PYTHON = ROOT / ".venv-s3" / "bin" / "python"
+"""Where ``make setup-store`` puts the local S3 server: its lock contradicts ours."""
 
 
 class Gateway:
-    """A proxy before the store that can refuse writes, or carry them out and lose the answer."""
+    """A proxy before the store that can refuse writes, or carry them out and lose the answer.
+
+    Attributes:
+        taken: Writes that went through.
+        refused: Writes refused since :meth:`refuse_writes`.
+        lose_answers: To so many writes from now on.
+    """
 
     def __init__(self, behind: str) -> None:
         self.behind = behind
-        self.refuse: int | None = None  # with this status
-        self.after = 0  # so many writes are taken before
         self.lose_answers = 0
-        self.refused = 0
+        self.taken = self.refused = 0
+        self._turn = threading.Lock()
+        self._status: int | None = None  # of refusals
+        self._after, self._seconds = 0, math.inf
+        self._until: float | None = None  # set by the first refusal
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer is two packets: its body waited 40 ms
 
             def _forward(self) -> None:
                 gateway.answer(self)
@@ -34,14 +56,43 @@ class Gateway:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
+    def refuse_writes(self, status: int, after: int = 0, seconds: float = math.inf) -> None:
+        """Refuse writes from now on.
+
+        Args:
+            status: What they are answered.
+            after: So many are taken before.
+            seconds: For so long, from the first refusal.
+        """
+        with self._turn:
+            self._status, self._after, self._seconds = status, after, seconds
+            self._until, self.refused = None, 0
+
+    def take_writes(self) -> None:
+        """Refuse nothing any more."""
+        with self._turn:
+            self._status = self._until = None
+
+    def refusal(self) -> int | None:
+        """What a write that comes now is answered; None: it is taken."""
+        with self._turn:
+            now = time.monotonic()
+            if self._status is not None and self._after <= 0 and self._until is None:
+                self._until = now + self._seconds
+            if self._until is not None and now < self._until:
+                self.refused += 1
+                return self._status
+            self._after -= 1
+            self.taken += 1
+            return None
+
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer a request, as the store behind does or by a refusal."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         writes = handler.command in ("PUT", "POST", "DELETE")
-        if writes and self.refuse is not None and self.after > 0:
-            self.after -= 1
-        elif writes and self.refuse is not None:
-            self.refused += 1
-            self._send(handler, self.refuse, {}, b"<Error><Code>SlowDown</Code></Error>")
+        refusal = self.refusal() if writes else None
+        if refusal is not None:
+            self._send(handler, refusal, {}, b"<Error><Code>SlowDown</Code></Error>")
             return
         request = urllib.request.Request(
             self.behind + handler.path,
@@ -74,3 +125,53 @@ class Gateway:
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(content)
+
+
+def login(url: str) -> dict[str, str]:
+    """The usual variables of a client, for a store that asks for no more."""
+    return {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}  # fmt: skip
+
+
+@contextmanager
+def local_store() -> Iterator[str]:
+    """The URL of a local S3 server without buckets, which ends with the context."""
+    if not STORE_PYTHON.exists():
+        raise FileNotFoundError(f"{STORE_PYTHON}: no local S3 server; next: make setup-store")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [STORE_PYTHON, ROOT / "tests" / "object_store.py", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url, process)
+            yield url
+        finally:
+            process.terminate()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                raise RuntimeError(f"the local S3 server ended at once: {process.args}") from None
+            time.sleep(0.25)
+    raise TimeoutError(f"the local S3 server does not answer at {url}")
+
+
+@contextmanager
+def gated_store(bucket: str) -> Iterator[Gateway]:
+    """A proxy before a local S3 server with one bucket; this process's variables name the proxy."""
+    with local_store() as url:
+        made = urllib.request.Request(f"{url}/{bucket}", data=b"", method="PUT")
+        urllib.request.urlopen(made, timeout=10).close()
+        gateway = Gateway(url)
+        try:
+            with mock.patch.dict(os.environ, login(gateway.url)):
+                yield gateway
+        finally:
+            gateway.server.shutdown()

@@ -17,7 +17,7 @@ from drills.stages import Place
 from transfergate.calendars import exchange_sessions
 from transfergate.settings import FeatureParams, Settings, SourceParams
 
-_TICKERS, _FIRST_DAYS, _ALL_DAYS = 4, 110, 120
+_TICKERS, FIRST_DAYS, ALL_DAYS = 4, 110, 120
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def prepare(root: Path) -> list[Operation]:
     """Homes before each operation: the first delivery's bars, the second's, and ballast."""
     warm(root)
     first, loaded, grown = root / "first", root / "loaded", root / "grown"
-    deliver(root / "vendor", _FIRST_DAYS)
+    deliver(root / "vendor", FIRST_DAYS)
     _in_fork(_ingest, settings_of(root, first))
     _in_fork(_build, settings_of(root, first))
-    deliver(root / "vendor", _ALL_DAYS)
+    deliver(root / "vendor")
     shutil.copytree(first, loaded)
     _in_fork(_ingest, settings_of(root, loaded))
     shutil.copytree(loaded, grown)
@@ -59,7 +59,7 @@ def warm(root: Path) -> None:
 
     Great Expectations alone takes seconds to import and to compile its templates.
     """
-    deliver(root / "vendor", _FIRST_DAYS)
+    deliver(root / "vendor", FIRST_DAYS)
     settings = settings_of(root, root / "warm")
     for operation in (_ingest, _build, _compact):
         operation(settings)
@@ -94,7 +94,7 @@ def _in_fork(operation: Callable[[Settings], object], settings: Settings) -> Non
     run_in_fork(quietly)
 
 
-def deliver(folder: Path, days: int) -> None:
+def deliver(folder: Path, days: int = ALL_DAYS) -> None:
     """Write a vendor's files of so many sessions, 290 at most."""
     # The second delivery corrects a bar, repeats the old ones, and brings one that is bad.
     folder.mkdir(exist_ok=True)
@@ -107,9 +107,9 @@ def deliver(folder: Path, days: int) -> None:
         frame["high"] = frame[["open", "close"]].max(axis=1) * 1.001
         frame["low"] = frame[["open", "close"]].min(axis=1) * 0.999
         frame["volume"] = 1000.0 + number
-        if days > _FIRST_DAYS:
+        if days > FIRST_DAYS:
             frame.loc[50, "volume"] = 5.0
-            frame.loc[_FIRST_DAYS + 2, "high"] = frame.loc[_FIRST_DAYS + 2, "low"] / 2
+            frame.loc[FIRST_DAYS + 2, "high"] = frame.loc[FIRST_DAYS + 2, "low"] / 2
         frame.to_csv(folder / f"DR{number}.csv", index=False)
 
 

@@ -14,6 +14,7 @@ from unittest import mock
 from drills.disturbed import disturbed
 from drills.findings import Finding
 from drills.forks import run_in_fork
+from drills.gateway import login
 from drills.homes import Operation, copy_of
 from drills.remains import state
 from transfergate.settings import Settings
@@ -66,7 +67,7 @@ def store_hangs(root: Path, operations: list[Operation]) -> list[Finding]:
         vendor = settings.sources["files"].model_copy(update={"root": "s3://silent/bars"})
         asking = settings.model_copy(update={"sources": {"files": vendor}})
         before = run_in_fork(lambda: state(settings))
-        with mock.patch.dict(os.environ, _login(url)):
+        with mock.patch.dict(os.environ, login(url)):
             said, seconds = run_in_fork(lambda: _refused(ingest, asking))
         after = run_in_fork(lambda: state(settings))
     return [
@@ -85,11 +86,6 @@ def _refused(ingest: Operation, settings: Settings) -> tuple[str, float]:
     except Exception as error:
         return type(error).__name__, time.monotonic() - began
     return "nothing", time.monotonic() - began
-
-
-def _login(url: str) -> dict[str, str]:
-    return {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "drill",
-            "AWS_SECRET_ACCESS_KEY": "drill", "AWS_REGION": "us-east-1"}  # fmt: skip
 
 
 @contextmanager

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import subprocess
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +12,8 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from drills.gateway import STORE_PYTHON, local_store, login
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -104,35 +103,16 @@ def _wants_gpu(report: pytest.TestReport) -> bool:
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
-    """Endpoint of a local S3 server; its lock contradicts ours, so it has its own.
+    """Endpoint of a local S3 server.
 
     The usual variables name it, for this process and for those that a test starts.
     """
-    python = ROOT / ".venv-s3" / "bin" / "python"
-    if not python.exists():
+    if not STORE_PYTHON.exists():
         pytest.skip("no local S3 server: make setup-store installs one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [python, ROOT / "tests" / "object_store.py", str(port)], stderr=subprocess.DEVNULL
-    )
-    environment = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with local_store() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in login(endpoint).items():
             patch.setenv(name, value)
-        try:
-            _wait_for(endpoint, process)
-            yield endpoint
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+        yield endpoint
 
 
 @pytest.fixture
@@ -145,14 +125,3 @@ def put_object(object_store: str) -> Callable[[str, bytes], None]:
         urllib.request.urlopen(request, timeout=10).close()
 
     return put
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(url, timeout=10).close()
-            return
-        except OSError:
-            assert process.poll() is None, "the local S3 server ended at once"
-            time.sleep(0.25)
-    raise TimeoutError(f"the local S3 server does not answer at {url}")

@@ -17,7 +17,7 @@ from drills.gateway import Gateway
 from transfergate.errors import SettingsError, StorageUnavailable
 from transfergate.evaluation.ledger import Ledger
 from transfergate.settings import Settings
-from transfergate.storage import ArtefactStore, open_store, share_file
+from transfergate.storage import ArtefactStore, open_store, s3, share_file
 from transfergate.storage.bucket import BucketObjects
 from transfergate.storage.s3 import Bucket
 
@@ -26,6 +26,8 @@ from transfergate.storage.s3 import Bucket
 def gateway(object_store: str, put_object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     put_object("gated")
     made = Gateway(object_store)
+    soon = timedelta(milliseconds=20)  # what is refused is asked again
+    monkeypatch.setitem(s3._RETRIES, "backoff", {"init_backoff": soon / 2, "max_backoff": soon})
     monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
     yield made
     made.server.shutdown()
@@ -42,7 +44,8 @@ def _fill(folder: Path) -> None:
 
 
 def test_a_write_waits_out_an_outage(gateway: Gateway, gated: ArtefactStore) -> None:
-    gateway.refuse = 503
+    """However often it is refused meanwhile: obstore alone gives up after ten tries."""
+    gateway.refuse_writes(503)
     done = threading.Event()
 
     def publish() -> None:
@@ -52,17 +55,18 @@ def test_a_write_waits_out_an_outage(gateway: Gateway, gated: ArtefactStore) -> 
     writer = threading.Thread(target=publish)
     writer.start()
     deadline = time.monotonic() + 20
-    while gateway.refused < 3 and time.monotonic() < deadline:
+    while gateway.refused < 40 and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert gateway.refused >= 40, "each of two files, more than ten times"
     assert list(gated.keys("")) == []
-    gateway.refuse = None
+    gateway.take_writes()
     writer.join(30)
     assert done.is_set()
     assert list(gated.keys("")) == ["snapshots/s/a", "snapshots/s/b"]
 
 
 def test_a_refusal_is_named_and_publishes_nothing(gateway: Gateway, gated: ArtefactStore) -> None:
-    gateway.refuse = 403
+    gateway.refuse_writes(403)
     for write in (
         lambda: gated.write_once("champions/T/000001.json", b"{}"),
         lambda: gated.replace("latest.json", b"{}"),
@@ -70,7 +74,7 @@ def test_a_refusal_is_named_and_publishes_nothing(gateway: Gateway, gated: Artef
     ):
         with pytest.raises(StorageUnavailable, match=r"s3://gated/.*refuses.*AWS_ENDPOINT_URL"):
             write()
-    gateway.refuse = None
+    gateway.take_writes()
     assert list(gated.keys("")) == []
 
 
@@ -85,9 +89,8 @@ def test_a_lost_answer_does_not_make_a_writer_believe_another_was_first(
 def test_a_store_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, object_store: str
 ) -> None:
-    monkeypatch.setattr("transfergate.storage.s3._PATIENCE", timedelta(seconds=0.2))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    store = ArtefactStore("s3://nowhere/x", tmp_path)
+    store = ArtefactStore("s3://nowhere/x", tmp_path, timedelta(seconds=0.2))
     with pytest.raises(StorageUnavailable, match="s3://nowhere/x/a: the object store cannot be"):
         store.read("a")
 

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfergate.errors import StorageConflict
 from transfergate.storage.folder import FolderObjects
 from transfergate.storage.objects import Objects, checked
+from transfergate.storage.s3 import PATIENCE
 
 if TYPE_CHECKING:
     from transfergate.settings import Settings
@@ -42,9 +43,9 @@ def content_hash(*parts: bytes | str, length: int = 16) -> str:
     return digest.hexdigest()[:length]
 
 
-def open_store(settings: Settings) -> ArtefactStore:
+def open_store(settings: Settings, patience: timedelta = PATIENCE) -> ArtefactStore:
     """The store that the settings name: ``artefacts``, a folder or ``s3://bucket/prefix``."""
-    return ArtefactStore(settings.artefacts_at, settings.home / "cache")
+    return ArtefactStore(settings.artefacts_at, settings.home / "cache", patience)
 
 
 class ArtefactStore:
@@ -57,16 +58,19 @@ class ArtefactStore:
             usual ``AWS_…`` variables).
         cache: Folder for local copies of what an object store holds; it may be deleted whenever
             no process runs. Needed for ``s3://`` alone.
+        patience: For how long an object store that refuses or is away is asked again.
     """
 
-    def __init__(self, root: Path | str, cache: Path | None = None) -> None:
+    def __init__(
+        self, root: Path | str, cache: Path | None = None, patience: timedelta = PATIENCE
+    ) -> None:
         self._objects: Objects
         if _BUCKET.match(str(root)):
             from transfergate.storage.bucket import BucketObjects
 
             if cache is None:
                 raise ValueError(f"{root}: an object store needs a folder for local copies")
-            self._objects = BucketObjects(str(root), cache)
+            self._objects = BucketObjects(str(root), cache, patience)
         else:
             self._objects = FolderObjects(Path(root))
 

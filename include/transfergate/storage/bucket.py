@@ -16,14 +16,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from transfergate.errors import StorageUnavailable
 from transfergate.storage.folder import sync_path
 from transfergate.storage.objects import checked
-from transfergate.storage.s3 import Bucket
+from transfergate.storage.s3 import PATIENCE, Bucket
 
 _MARK = ".published"
 _STAGED = ".staged-"
@@ -37,11 +37,12 @@ class BucketObjects:
     Args:
         url: The root.
         cache: Folder for local copies; anybody may delete it while nothing runs.
+        patience: For how long a store that refuses or is away is asked again.
     """
 
-    def __init__(self, url: str, cache: Path) -> None:
+    def __init__(self, url: str, cache: Path, patience: timedelta = PATIENCE) -> None:
         self._cache = cache.resolve() / sha256(url.rstrip("/").encode()).hexdigest()[:16]
-        self._bucket = Bucket(url, self._cache)
+        self._bucket = Bucket(url, self._cache, patience)
         self._staged: dict[str, str] = {}  # published folder -> id of what was staged for it
 
     def location(self, key: str) -> str:

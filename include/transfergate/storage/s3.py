@@ -10,13 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from transfergate.errors import StorageUnavailable
 from transfergate.storage.folder import sync_path
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 _UPLOADS = 8
-_PATIENCE = timedelta(seconds=60)  # for which a store that refuses or is away is asked again
+PATIENCE = timedelta(seconds=60)
+"""How long a store that refuses or is away is asked again."""
+_RETRIES: RetryConfig = {"max_retries": 10_000}
+"""The time decides: ten tries, as obstore has them by itself, are over in two to six seconds."""
 
 
 class Head(NamedTuple):
@@ -31,14 +37,15 @@ class Bucket:
 
     Endpoint, region and credentials come from ``AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY`` or from the machine's role. What is answered by an error of the server,
-    or not at all, is asked again for a minute; then it is a :class:`StorageUnavailable`.
+    or not at all, is asked again for a while; then it is a :class:`StorageUnavailable`.
 
     Args:
         url: The root.
         scratch: Folder for files on their way.
+        patience: For how long it is asked again.
     """
 
-    def __init__(self, url: str, scratch: Path) -> None:
+    def __init__(self, url: str, scratch: Path, patience: timedelta = PATIENCE) -> None:
         from obstore.store import S3Store
 
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
@@ -49,7 +56,7 @@ class Bucket:
             prefix=prefix.strip("/") or None,
             # The endpoint's own scheme decides; the default one is https.
             client_options={"allow_http": True},
-            retry_config={"retry_timeout": _PATIENCE},
+            retry_config={**_RETRIES, "retry_timeout": patience},
         )
 
     def get(self, place: str) -> bytes:

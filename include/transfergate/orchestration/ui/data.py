@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 from transfergate import settings
 from transfergate.registry.records import Records
@@ -14,6 +15,7 @@ from transfergate.storage.recall import Recall
 log = logging.getLogger(__name__)
 
 _KEPT: dict[str, Recall] = {}
+_PATIENCE = timedelta(seconds=5)  # who looks at a page hears soon that the store is away
 
 
 def current() -> tuple[Settings, Records]:
@@ -21,7 +23,7 @@ def current() -> tuple[Settings, Records]:
     loaded = settings.load()
     name = loaded.model_dump_json(include={"home", "artefacts"})
     if name not in _KEPT:
-        _KEPT[name] = Recall(open_store(loaded))
+        _KEPT[name] = Recall(open_store(loaded, _PATIENCE))
     recall = _KEPT[name]
     return loaded, Records(recall.store, recall)
 
