@@ -2,7 +2,8 @@
 
 ``python -m studies.raw_files FOLDER``: the folder holds originals of many vendors; each is ingested
 by itself into a scratch home, read by the formats of ``docs/files.md``, judged by the calendar of
-its own exchange; files known to be full of bad rows have a limit of their own.
+its own exchange; files known to be full of bad rows have a limit of their own. Where a limit or a
+format lets something through, the same is done once more without: ``at_defaults``.
 """
 
 from __future__ import annotations
@@ -53,22 +54,40 @@ def formats() -> list[dict[str, Any]]:
     return [YAHOO_NULLS, *(item for item in found if item.get("pattern", "*") != "*")]
 
 
-def ingest(path: Path, known: list[dict[str, Any]], home: Path) -> dict[str, Any]:
-    """One file, or one folder of zips, through fetch, validate and load."""
+def ingest(path: Path, known: list[dict[str, Any]]) -> dict[str, Any]:
+    """One file, or one folder of zips, as declared; beside it at the defaults where they differ."""
+    matching = [item for item in known if fnmatch(path.name, item["pattern"])][:1]
+    if path.is_dir():
+        matching = [item for item in known if item.get("kind") == "lean"]
+    limit = next((share for glob, share in LIMITS.items() if fnmatch(path.name, glob)), None)
+    found = _in_scratch(path, matching, limit)
+    strict = [
+        {name: value for name, value in item.items() if name != "unreadable"} for item in matching
+    ]
+    if limit or strict != matching:
+        found["at_defaults"] = _in_scratch(path, strict, None)
+    return found
+
+
+def _in_scratch(path: Path, shapes: list[dict[str, Any]], limit: float | None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="raw-") as home:
+        return _ingest(path, shapes, limit, Path(home))
+
+
+def _ingest(
+    path: Path, shapes: list[dict[str, Any]], limit: float | None, home: Path
+) -> dict[str, Any]:
+    """Through fetch, validate and load."""
     folder = home / "data"
     folder.mkdir(parents=True)
     (folder / path.name).symlink_to(path.resolve())
     if path.is_dir():
-        matching = [item for item in known if item.get("kind") == "lean"]
         folder = folder / path.name
-    else:
-        matching = [item for item in known if fnmatch(path.name, item["pattern"])][:1]
     calendar = next((code for glob, code in CALENDARS.items() if fnmatch(path.name, glob)), "XNYS")
-    limit = next((share for glob, share in LIMITS.items() if fnmatch(path.name, glob)), None)
     source = {
         "kind": "files",
         "root": str(folder),
-        "formats": matching or [{}],
+        "formats": shapes or [{}],
         "calendar": calendar,
         "negative_prices": ["CL=F"],
         "prices": "adjusted",
@@ -99,8 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     known, results = formats(), {}
     for path in sorted(options.folder.iterdir()):
-        with tempfile.TemporaryDirectory(prefix="raw-") as home:
-            results[path.name] = ingest(path, known, Path(home))
+        results[path.name] = ingest(path, known)
         if not options.json:
             print(f"{path.name}: {results[path.name]}", flush=True)
     if options.json:
