@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from transfergate.errors import WarehouseBusy
+from transfergate.errors import WarehouseBusy, WarehouseError
 from transfergate.settings import PROJECT_ROOT
 from transfergate.warehouse import open_warehouse
 
@@ -145,3 +145,16 @@ def test_a_script_that_fails_leaves_the_schema_as_it_was(tmp_path, scripts):
     assert runs(file, scripts) == 1
     with open_warehouse(file, scripts, 1) as conn, pytest.raises(duckdb.CatalogException):
         conn.execute("from half_done")
+
+
+def test_a_torn_file_is_refused_in_words(tmp_path):
+    """As a kill leaves it amid the block of the catalogue, which DuckDB writes in place."""
+    file = tmp_path / "warehouse.duckdb"
+    with open_warehouse(file, SQL, 1.0):
+        pass
+    with file.open("r+b") as content:
+        content.seek(3 * 4096 + 2 * 4096)
+        content.write(b"torn" * 1024)
+    told = r"warehouse\.duckdb: Corrupt.*restore the last backup"
+    with pytest.raises(WarehouseError, match=told), open_warehouse(file, SQL, 1.0):
+        raise AssertionError("a torn file was opened")

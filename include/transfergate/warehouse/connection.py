@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from transfergate.errors import WarehouseBusy
+from transfergate.errors import WarehouseBusy, WarehouseError
 from transfergate.storage import content_hash
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def open_warehouse(
 
     Raises:
         WarehouseBusy: If another process still holds the file; names it.
+        WarehouseError: If the file is torn; says what to do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     conn = _connect(path, wait_seconds)
@@ -124,6 +125,15 @@ def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
                 log.info("waiting up to %g s for %s: %s", wait_seconds, path, _holder(error))
                 waiting = True
             time.sleep(_POLL_SECONDS)
+        except duckdb.Error as error:
+            if "Corrupt database file" not in str(error):
+                raise
+            raise WarehouseError(
+                f"{path}: {str(error).splitlines()[0]}. A process that was killed, or a machine "
+                f"that lost its power, while DuckDB wrote its catalogue may leave such a file: "
+                f"restore the last backup, or put the file aside and ingest the source again; "
+                f"what was delivered since lies in the landing zone"
+            ) from error
 
 
 def _holder(error: Exception) -> str:
