@@ -45,17 +45,14 @@ def compact_warehouse(path: Path, sql_dir: Path, wait_seconds: float) -> Compact
     with open_warehouse(path, sql_dir, wait_seconds) as conn:
         # Whatever an interrupted compaction left: nobody else writes while the file is held.
         _remove(fresh)
-        conn.execute("checkpoint")
         before = path.stat().st_size
         (name,) = conn.execute("select current_database()").fetchall()[0]
         conn.execute(f"attach '{_quoted(fresh)}' as compacted")
         conn.execute(f'copy from database "{name}" to compacted')
         _compare(conn, str(name))
+        conn.execute("checkpoint compacted")
         conn.execute("detach compacted")
         sync_path(fresh)
-        # From here the old file is another's as soon as it has the name: closing it must not
-        # write a checkpoint to a log that may be the new file's by then.
-        conn.execute("pragma disable_checkpoint_on_shutdown")
         os.replace(fresh, path)
         sync_path(path.parent)
     after = path.stat().st_size

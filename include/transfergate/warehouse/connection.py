@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from transfergate.errors import WarehouseBusy, WarehouseError
 from transfergate.storage import content_hash
+from transfergate.warehouse.checkpoints import checkpoint, leave_to_us, mend
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,8 @@ def open_warehouse(
         threads: What DuckDB may use.
 
     Yields:
-        An open connection, in no transaction. It is closed afterwards; what was not
-        committed by then is lost.
+        An open connection, in no transaction, with nothing in a log. It is closed afterwards; what
+        was not committed by then is lost.
 
     Raises:
         WarehouseBusy: If another process still holds the file; names it.
@@ -53,13 +55,28 @@ def open_warehouse(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     conn = _connect(path, wait_seconds)
+    opened = os.open(path, os.O_RDONLY)
     try:
+        leave_to_us(conn)
         conn.execute(f"set threads = {int(threads)}")
         conn.execute("set timezone = 'UTC'")
         _bring_up_to_date(conn, sql_dir)
+        _write_log(conn, path, opened)
         yield conn
+        with suppress(duckdb.TransactionException):
+            conn.rollback()  # of what was left open
+        _write_log(conn, path, opened)
     finally:
         conn.close()
+        os.close(opened)
+
+
+def _write_log(conn: duckdb.DuckDBPyConnection, path: Path, opened: int) -> None:
+    log_file = path.with_name(path.name + ".wal")
+    # A compaction has given the name to another file: the log is none of its own.
+    mine = os.path.samestat(os.fstat(opened), path.stat())
+    if mine and log_file.exists() and log_file.stat().st_size:
+        checkpoint(conn, path, opened)
 
 
 def limit_memory(conn: duckdb.DuckDBPyConnection, megabytes: int) -> None:
@@ -111,6 +128,7 @@ def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     waiting = False
     while True:
         try:
+            mend(path)
             return duckdb.connect(str(path))
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():

@@ -21,8 +21,7 @@ def copy_warehouse(path: Path, sql_dir: Path, wait_seconds: float, target: Path)
     Raises:
         WarehouseBusy: If another process still holds the file.
     """
-    with open_warehouse(path, sql_dir, wait_seconds) as conn:
-        conn.execute("force checkpoint")
+    with open_warehouse(path, sql_dir, wait_seconds):
         shutil.copyfile(path, target)
     sync_path(target)
     return target.stat().st_size
