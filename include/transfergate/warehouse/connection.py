@@ -17,6 +17,7 @@ from transfergate.warehouse.checkpoints import checkpoint, leave_to_us, mend
 
 log = logging.getLogger(__name__)
 
+_IN_MEMORY = ":memory:"
 _POLL_SECONDS = 0.1
 # Macros are left out: to list them takes as long as to make them again.
 _TABLES_AND_TRIGGERS = """
@@ -38,7 +39,7 @@ def open_warehouse(
     While one process holds it, every other is refused, readers included: hold it briefly.
 
     Args:
-        path: The DuckDB file; created with its folder if there is none.
+        path: The DuckDB file; created with its folder if there is none. ``:memory:`` is none.
         sql_dir: Its ``staging/*.sql`` run in order of their names, in one transaction; each may
             run any number of times. Not again where the file says that they, by this DuckDB,
             gave the tables and triggers that it has.
@@ -55,7 +56,7 @@ def open_warehouse(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     conn = _connect(path, wait_seconds)
-    opened = os.open(path, os.O_RDONLY)
+    opened = None if str(path) == _IN_MEMORY else os.open(path, os.O_RDONLY)
     try:
         leave_to_us(conn)
         conn.execute(f"set threads = {int(threads)}")
@@ -68,10 +69,13 @@ def open_warehouse(
         _write_log(conn, path, opened)
     finally:
         conn.close()
-        os.close(opened)
+        if opened is not None:
+            os.close(opened)
 
 
-def _write_log(conn: duckdb.DuckDBPyConnection, path: Path, opened: int) -> None:
+def _write_log(conn: duckdb.DuckDBPyConnection, path: Path, opened: int | None) -> None:
+    if opened is None:
+        return
     log_file = path.with_name(path.name + ".wal")
     # A compaction has given the name to another file: the log is none of its own.
     mine = os.path.samestat(os.fstat(opened), path.stat())
