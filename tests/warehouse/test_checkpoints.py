@@ -119,6 +119,14 @@ def test_what_was_kept_is_dropped_after_the_headers_are_written(file, images, lo
     assert numbers(file) == (2000, 1999 * 1000)
 
 
+def test_what_was_kept_of_a_file_that_was_put_aside_is_dropped(file, images):
+    lay(file, images.old, None, images.kept)
+    file.rename(file.parent.parent / "aside")
+    with open_warehouse(file, SQL, 1.0) as conn:
+        conn.execute("create table numbers as select i from range(10) x(i)")
+    assert numbers(file) == (10, 45)
+
+
 def test_what_another_process_keeps_is_left_alone(file, images):
     lay(file, images.old, images.log, images.kept)
     child = os.fork()

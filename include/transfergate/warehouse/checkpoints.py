@@ -63,7 +63,7 @@ def checkpoint(conn: DuckDBPyConnection, path: Path, opened: int) -> None:
 def mend(path: Path) -> None:
     """Put back what an interrupted checkpoint may have torn; nothing where a process is at it."""
     kept = _beside(path)
-    if not kept.exists():
+    if not (kept.exists() and path.exists()):
         return
     with path.open("r+b") as file:
         try:
